@@ -1,0 +1,49 @@
+/** What an episode leaves behind: the record that traces hold and that credit assignment and learning read. */
+import type { EpisodeKind, Outcome } from "../environment.ts"
+
+/** One model call. */
+export interface Step {
+  /** The whole prompt as text. */
+  readonly prompt: string
+  readonly reply: string
+  /** Token ids of the prompt; empty for policies that have no tokens. */
+  readonly promptTokens: ReadonlyArray<number>
+  /** Token ids sampled, the end token included: exactly what is trained. Empty for policies that have no tokens. */
+  readonly tokens: ReadonlyArray<number>
+  /** Natural log-probability of each sampled token under the sampling distribution, temperature included. */
+  readonly logprobs: ReadonlyArray<number>
+  readonly policyVersion: number
+  /** The user message of this step. */
+  readonly observation: string
+  /** The environment's answer to this step. */
+  readonly feedback: string
+}
+
+export interface Episode {
+  /** Identity of the lifecycle: `<pack>/<run>`. */
+  readonly lifecycle: string
+  readonly pack: string
+  readonly run: number
+  readonly kind: EpisodeKind
+  /** 0-based position of the task solved, or of the task that an update follows. */
+  readonly index: number
+  readonly environment: string
+  readonly task: unknown
+  readonly seed: string
+  readonly contextBefore: string
+  readonly contextAfter: string
+  readonly steps: ReadonlyArray<Step>
+  /** Shaped as the lifecycle specification says. */
+  readonly reward: number
+  readonly success: boolean
+  readonly outcome: Outcome
+  readonly timing: { readonly startedMillis: number; readonly endedMillis: number }
+}
+
+/** All episodes of one lifecycle in order: solve 0, update 0, solve 1, ... */
+export interface Lifecycle {
+  readonly id: string
+  readonly pack: string
+  readonly run: number
+  readonly episodes: ReadonlyArray<Episode>
+}

@@ -1,0 +1,51 @@
+/** Where replies come from: one interface for scripted agents, checkpoints and remote servers. */
+import { Context, Schema, type Effect } from "effect"
+import type { EpisodeKind, Message, Rng, Style } from "../environment.ts"
+
+/** One model call of an episode. */
+export interface Request {
+  readonly kind: EpisodeKind
+  /** The conversation so far, ending with a user message. Message objects are reused between the steps of an episode. */
+  readonly messages: ReadonlyArray<Message>
+  /** The context in force, for scripted agents; language models see it in the messages. */
+  readonly context: string
+  /** The pack's hidden knowledge, for the scripted oracle only. */
+  readonly knowledge: unknown
+  /** This call's own stream. */
+  readonly rng: Rng
+  /** At least 0; 0 takes the most probable token. */
+  readonly temperature: number
+  /** Most tokens to sample. */
+  readonly maxTokens: number
+}
+
+export interface Reply {
+  readonly text: string
+  /** Empty arrays for policies that have no tokens. */
+  readonly promptTokens: ReadonlyArray<number>
+  readonly tokens: ReadonlyArray<number>
+  readonly logprobs: ReadonlyArray<number>
+  readonly policyVersion: number
+  /** The reply reached `maxTokens` without ending by itself. */
+  readonly truncated: boolean
+}
+
+/** A policy could not answer; the lifecycle that asked ends as `error`. */
+export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
+  policy: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `policy ${this.policy}: ${this.reason}`
+  }
+}
+
+export class Policy extends Context.Service<
+  Policy,
+  {
+    /** As given on the command line. */
+    readonly name: string
+    readonly style: Style
+    readonly reply: (request: Request) => Effect.Effect<Reply, PolicyError>
+  }
+>()("constellate/Policy") {}

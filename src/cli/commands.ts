@@ -1,0 +1,79 @@
+/**
+ * The command line: which commands there are, and how one is run.
+ *
+ * A command's module is imported only when it is the one that was asked for, so that `--help` stays quick whatever the
+ * others need. Its one-line description stands here, its options, examples and handler in its module.
+ */
+import { Console, Effect, FileSystem } from "effect"
+import { findPackageJSON } from "node:module"
+import type { NodeServices } from "@effect/platform-node/NodeServices"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import { shortenLongForms } from "./config.ts"
+
+/** Any command whose handler needs nothing but what the process provides. */
+type AnyCommand = Command.Command<any, any, any, unknown, NodeServices>
+
+/** Name, what it does in one line, and where it is. */
+const commands: Record<string, readonly [description: string, load: () => Promise<AnyCommand>]> = {
+  runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
+  doctor: [
+    "What this machine can do, and what to do about what is missing",
+    () => import("./doctor.ts").then(({ doctor }) => doctor)
+  ]
+}
+
+export const commandNames: ReadonlyArray<string> = Object.keys(commands)
+
+const examples: ReadonlyArray<Command.Command.Example> = [
+  { command: "constellate doctor", description: "See what this machine can do" }
+]
+
+/** Runs a command line: the words after `constellate`. Fails with what the shell makes an exit code of. */
+export const constellate = Effect.fnUntraced(function* (words: ReadonlyArray<string>) {
+  const args = shortenLongForms(words)
+  const asked = args.find((word) => !word.startsWith("-"))
+  const everything = args.some((word) => word.startsWith("--completions"))
+  const subcommands = yield* Effect.forEach(Object.entries(commands), ([name, [description, load]]) =>
+    everything || name === asked
+      ? Effect.map(Effect.promise(load), Command.withDescription(description))
+      : Effect.succeed(Command.make(name).pipe(Command.withDescription(description)) as AnyCommand)
+  )
+  const root = Command.make("constellate").pipe(
+    Command.withDescription(
+      "Simulates and trains long-lifecycle agents: thousands of lifecycles, one policy, one machine."
+    ),
+    Command.withExamples(examples),
+    Command.withSubcommands(subcommands)
+  )
+  yield* Command.runWith(root, { version: yield* version })(args).pipe(
+    Effect.provideService(CliConfig.CliConfig, { builtIns }),
+    Effect.provideService(CliOutput.Presenter, presenter)
+  )
+})
+
+const builtIns = [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel]
+
+/** Help that was asked for is an answer; help in place of a missing command is not. What is wrong is said by the shell. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    switch (event._tag) {
+      case "Help":
+        return Effect.flatMap(CliOutput.Formatter, (formatter) =>
+          (event.reason === "Requested" ? Console.log : Console.error)(formatter.formatHelpDoc(event.helpDoc))
+        )
+      case "InvalidInvocation":
+        return Effect.void
+      case "Version":
+        return Console.log(`${event.name} ${event.version}`)
+    }
+  }
+}
+
+/** From our package.json, which lies above the sources and above what is compiled from them. */
+const version = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  return JSON.parse(yield* files.readFileString(findPackageJSON(import.meta.url)!)).version as string
+})

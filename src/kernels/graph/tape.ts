@@ -1,0 +1,198 @@
+/**
+ * Reverse-mode differentiation.
+ *
+ * A tape records the differentiable primitives that build a graph; `gradients` walks it backwards and appends to the
+ * same graph. The primitives are those of a decoder-only transformer, each with a rule written by hand, so that a rule
+ * can use what its forward pass has made (softmax, sigmoid) and every backward product is one node.
+ *
+ * Letters: N rows, D features, B sequences, T tokens, K key/value heads, R query rows of one key/value head
+ * (query heads in its group times T), d head size, M selected positions, V vocabulary.
+ */
+import { Graph, GraphError, type Value } from "./graph.ts"
+import { product, type Shape } from "./shape.ts"
+
+/** What each primitive's rule needs besides inputs and output. */
+interface Saved {
+  readonly linear: { readonly bias: boolean }
+  readonly add: object
+  readonly reshape: object
+  readonly transpose: { readonly order: ReadonlyArray<number> }
+  readonly rows: object
+  readonly rmsNorm: { readonly epsilon: number }
+  readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value; readonly heads: number }
+  readonly swiglu: { readonly gate: Value; readonly silu: Value }
+  readonly attention: { readonly probabilities: Value; readonly scale: number }
+  readonly tokenLogprob: { readonly logits: Value; readonly targets: Value; readonly inverseTemperature: Value }
+}
+
+export type Primitive = keyof Saved
+
+interface Entry<P extends Primitive> {
+  readonly primitive: P
+  readonly inputs: ReadonlyArray<Value>
+  readonly output: Value
+  readonly saved: Saved[P]
+}
+
+type Rule<P extends Primitive> = (g: Graph, d: Value, entry: Entry<P>) => ReadonlyArray<Value | undefined>
+
+/** Given the gradient `d` of a primitive's output, the gradients of its inputs in order; undefined for indices. */
+const rules: { readonly [P in Primitive]: Rule<P> } = {
+  linear: (g, d, { inputs: [x, weight], saved }) => [
+    g.matMul(d, weight!),
+    g.matMul(d, x!, { transA: true }),
+    ...(saved.bias ? [g.sum(d, 0)] : [])
+  ],
+  add: (_, d) => [d, d],
+  reshape: (g, d, { inputs: [x] }) => [g.reshape(d, x!.shape)],
+  transpose: (g, d, { saved: { order } }) => [
+    g.transpose(
+      d,
+      order.map((_, axis) => order.indexOf(axis))
+    )
+  ],
+  rows: (g, d, { inputs: [table, indices] }) => {
+    const count = product(indices!.shape)
+    return [
+      g.scatterAdd(g.zeros(table!.shape), g.reshape(indices!, [count]), g.reshape(d, [count, table!.shape[1]!])),
+      undefined
+    ]
+  },
+  // With u = x / rms: dx = (du - u mean(du u)) / rms. The deviation is made anew: the runtime's second output is wrong on WebGPU.
+  rmsNorm: (g, d, { inputs: [x, weight], saved: { epsilon } }) => {
+    const square = g.mean(g.mul(x!, x!), -1, true)
+    const inverse = g.reciprocal(g.sqrt(g.add(square, g.scalar(epsilon))))
+    const unit = g.mul(x!, inverse)
+    const dUnit = g.mul(d, weight!)
+    const along = g.mean(g.mul(dUnit, unit), -1, true)
+    const dWeight = g.mul(d, unit)
+    return [
+      g.mul(g.sub(dUnit, g.mul(unit, along)), inverse),
+      g.sum(g.reshape(dWeight, [product(dWeight.shape.slice(0, -1)), weight!.shape[0]!]), 0)
+    ]
+  },
+  rotary: (g, d, { saved: { positions, cos, sin, heads } }) => [g.rotary(d, positions, cos, g.neg(sin), heads)],
+  // y = silu(a) b with silu(a) = a s, so silu'(a) = s (1 + a - silu(a)).
+  swiglu: (g, d, { inputs: [a, b], saved: { gate, silu } }) => [
+    g.mul(g.mul(d, b!), g.mul(gate, g.add(g.scalar(1), g.sub(a!, silu)))),
+    g.mul(d, silu)
+  ],
+  attention: (g, d, { inputs: [q, k, v], output, saved: { probabilities: p, scale } }) => {
+    // rowsum(dP P) equals rowsum(dO O), which is a sum over d instead of over all keys.
+    const along = g.sum(g.mul(d, output), -1, true)
+    const dScores = g.mul(p, g.sub(g.matMul(d, v!, { transB: true }), along))
+    return [
+      g.matMul(dScores, k!, { alpha: scale }),
+      g.matMul(dScores, q!, { transA: true, alpha: scale }),
+      g.matMul(p, d, { transA: true })
+    ]
+  },
+  // d logprob / d logits = onehot - softmax. The one-hot part is kept apart, so no [M, V] scatter is needed.
+  tokenLogprob: (g, d, { inputs: [hidden, table], saved: { logits, targets, inverseTemperature } }) => {
+    const column = g.mul(g.reshape(d, [d.shape[0]!, 1]), inverseTemperature)
+    const pull = g.neg(g.mul(g.softmax(logits), column))
+    return [
+      g.add(g.matMul(pull, table!), g.mul(g.gather(table!, targets), column)),
+      g.scatterAdd(g.matMul(pull, hidden!, { transA: true }), targets, g.mul(hidden!, column))
+    ]
+  }
+}
+
+export class Tape {
+  readonly #entries: Array<Entry<Primitive>> = []
+  readonly graph: Graph
+
+  constructor(graph: Graph) {
+    this.graph = graph
+  }
+
+  #record<P extends Primitive>(primitive: P, inputs: ReadonlyArray<Value>, output: Value, saved: Saved[P]): Value {
+    this.#entries.push({ primitive, inputs, output, saved })
+    return output
+  }
+
+  /** `x [N, in]`, `weight [out, in]`, `bias [out]` to `[N, out]`. */
+  linear(x: Value, weight: Value, bias?: Value): Value {
+    const y = this.graph.matMul(x, weight, { transB: true })
+    return bias === undefined
+      ? this.#record("linear", [x, weight], y, { bias: false })
+      : this.#record("linear", [x, weight, bias], this.graph.add(y, bias), { bias: true })
+  }
+
+  /** Sum of two values of one shape. */
+  add(a: Value, b: Value): Value {
+    return this.#record("add", [a, b], this.graph.add(a, b), {})
+  }
+
+  reshape(x: Value, shape: Shape): Value {
+    const y = this.graph.reshape(x, shape)
+    return y === x ? x : this.#record("reshape", [x], y, {})
+  }
+
+  transpose(x: Value, order: ReadonlyArray<number>): Value {
+    return this.#record("transpose", [x], this.graph.transpose(x, order), { order })
+  }
+
+  /** Rows of `table [V, D]` at int32 `indices`: an embedding, or a choice of positions. */
+  rows(table: Value, indices: Value): Value {
+    return this.#record("rows", [table, indices], this.graph.gather(table, indices), {})
+  }
+
+  /** `weight x / rms(x)` over the last axis. */
+  rmsNorm(x: Value, weight: Value, epsilon: number): Value {
+    return this.#record("rmsNorm", [x, weight], this.graph.rmsNorm(x, weight, epsilon), { epsilon })
+  }
+
+  /** Rotary positions on `x [B, T, heads * d]`. */
+  rotary(x: Value, positions: Value, cos: Value, sin: Value, heads: number): Value {
+    const saved = { positions, cos, sin, heads }
+    return this.#record("rotary", [x], this.graph.rotary(x, positions, cos, sin, heads), saved)
+  }
+
+  /** `a sigmoid(a) b`, elementwise. */
+  swiglu(a: Value, b: Value): Value {
+    const gate = this.graph.sigmoid(a)
+    const silu = this.graph.mul(a, gate)
+    return this.#record("swiglu", [a, b], this.graph.mul(silu, b), { gate, silu })
+  }
+
+  /**
+   * `softmax(scale q k' + mask) v` with queries `[B, K, R, d]`, keys and values `[B, K, T, d]`; `mask [R, T]` is added.
+   */
+  attention(q: Value, k: Value, v: Value, mask: Value, scale: number): Value {
+    const scores = this.graph.add(this.graph.matMul(q, k, { transB: true, alpha: scale }), mask)
+    const probabilities = this.graph.softmax(scores)
+    return this.#record("attention", [q, k, v], this.graph.matMul(probabilities, v), { probabilities, scale })
+  }
+
+  /**
+   * Log-probability of each target: `hidden [M, D]`, `table [V, D]`, `targets [M]` int32 to `[M]`, at most 0.
+   *
+   * @param inverseTemperature scalar; logits are multiplied by it, as when sampling
+   */
+  tokenLogprob(hidden: Value, table: Value, targets: Value, inverseTemperature: Value): Value {
+    const logits = this.graph.mul(this.graph.matMul(hidden, table, { transB: true }), inverseTemperature)
+    const logprob = this.graph.pick(this.graph.logSoftmax(logits), targets)
+    return this.#record("tokenLogprob", [hidden, table], logprob, { logits, targets, inverseTemperature })
+  }
+
+  /** The gradients with respect to `wanted` of the sum of `output * seed`; zero where there is no path. */
+  gradients(output: Value, seed: Value, wanted: ReadonlyArray<Value>): ReadonlyArray<Value> {
+    const sums = new Map<string, Value>([[output.name, seed]])
+    for (const entry of this.#entries.toReversed()) {
+      const d = sums.get(entry.output.name)
+      if (d === undefined) continue
+      const rule = rules[entry.primitive] as Rule<Primitive>
+      rule(this.graph, d, entry).forEach((gradient, i) => {
+        if (gradient === undefined) return
+        const { name } = entry.inputs[i]!
+        const sum = sums.get(name)
+        sums.set(name, sum === undefined ? gradient : this.graph.add(sum, gradient))
+      })
+    }
+    return wanted.map((value) => {
+      if (value.type !== "float32") throw new GraphError(`gradients: ${value.name} is ${value.type}`)
+      return sums.get(value.name) ?? this.graph.zeros(value.shape)
+    })
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * A transformer that runs: the three graphs behind plain arrays.
+ *
+ * Sessions live on the thread that made them and `run` blocks it, so a model belongs into a worker. Weights are inputs,
+ * views of one flat vector that may lie in shared memory: a new policy version costs nothing but the numbers.
+ *
+ * Sequences are padded to a multiple of `lengthGrid` that depends on the longest only; whoever wants results that do
+ * not depend on the batch hands in sequences of one grid length. One thread and at least two rows: with a single row
+ * onnxruntime takes another kernel, with other rounding.
+ */
+import * as ort from "onnxruntime-node"
+import { generateGraph } from "./generate.ts"
+import { gradientGraph, scoreGraph } from "./train.ts"
+import { causalMask, hiddenScore, parameters, type TransformerConfig, weightInputs } from "./transformer.ts"
+
+/** Padded lengths are multiples of this. Sums over keys run in blocks that this divides. */
+export const lengthGrid = 16
+
+/** The length to which a sequence of that many tokens is padded. */
+export const paddedLength = (length: number): number => Math.ceil(length / lengthGrid) * lengthGrid
+
+export interface GenerateRow {
+  readonly prompt: ReadonlyArray<number>
+  /** Uniforms in [0, 1), one for each token that may be sampled; their number is the cap. */
+  readonly uniforms: ReadonlyArray<number>
+}
+
+export interface Generated {
+  /** With the end token, if it was sampled. */
+  readonly tokens: ReadonlyArray<number>
+  readonly logprobs: ReadonlyArray<number>
+}
+
+/** A sequence with the tokens whose log-probability is asked: those at `positions`, each at least 1. */
+export interface ScoreRow {
+  readonly tokens: ReadonlyArray<number>
+  readonly positions: ReadonlyArray<number>
+}
+
+export interface GradientRow extends ScoreRow {
+  /** By how much each of the `positions` counts. */
+  readonly weights: ReadonlyArray<number>
+}
+
+export interface Model {
+  readonly generate: (
+    weights: Float32Array,
+    rows: ReadonlyArray<GenerateRow>,
+    options: { readonly temperature: number; readonly end: number }
+  ) => Promise<ReadonlyArray<Generated>>
+  readonly score: (
+    weights: Float32Array,
+    rows: ReadonlyArray<ScoreRow>,
+    options: { readonly temperature: number }
+  ) => Promise<ReadonlyArray<ReadonlyArray<number>>>
+  /** The gradient of the weighted sum of log-probabilities, and the log-probabilities. */
+  readonly gradient: (
+    weights: Float32Array,
+    rows: ReadonlyArray<GradientRow>,
+    options: { readonly temperature: number }
+  ) => Promise<{ readonly gradient: Float32Array; readonly logprobs: ReadonlyArray<ReadonlyArray<number>> }>
+  readonly release: () => Promise<void>
+}
+
+const options = (threads: number): ort.InferenceSession.SessionOptions => ({
+  executionProviders: ["cpu"],
+  intraOpNumThreads: threads,
+  interOpNumThreads: 1,
+  graphOptimizationLevel: "basic",
+  enableMemPattern: false,
+  logSeverityLevel: 4,
+  extra: { session: { intra_op: { allow_spinning: "0" } } }
+})
+
+/** Builds the graphs and their sessions; each is made when it is first used. */
+export const openModel = (config: TransformerConfig, threads = 1): Model => {
+  const all = parameters(config)
+  const sessions = new Map<string, Promise<ort.InferenceSession>>()
+  const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
+    const known = sessions.get(name) ?? ort.InferenceSession.create(build(), options(threads))
+    sessions.set(name, known)
+    return known
+  }
+  const weightsOf = (graph: Parameters<typeof weightInputs>[0]) => weightInputs(graph, config)
+
+  // Tensors are views: made once for each flat vector, and renewed when another version's vector comes.
+  let viewed: Float32Array | undefined
+  let views: Record<string, ort.Tensor> = {}
+  const feeds = (weights: Float32Array) => {
+    if (viewed !== weights) {
+      viewed = weights
+      views = Object.fromEntries(
+        all.map(({ name, shape, offset, size }) => [
+          name,
+          new ort.Tensor("float32", weights.subarray(offset, offset + size), shape)
+        ])
+      )
+    }
+    return views
+  }
+
+  const masks = new Map<number, ort.Tensor>()
+  const mask = (length: number): ort.Tensor => {
+    const known = masks.get(length)
+    if (known !== undefined) return known
+    const rows = (length * config.heads) / config.keyValueHeads
+    const made = new ort.Tensor("float32", causalMask(config, length), [rows, length])
+    masks.set(length, made)
+    return made
+  }
+
+  const grid = (sequences: ReadonlyArray<ReadonlyArray<number>>) => {
+    const rows = Math.max(2, sequences.length)
+    const length = paddedLength(sequences.reduce((longest, { length }) => Math.max(longest, length), 1))
+    const data = new Int32Array(rows * length)
+    sequences.forEach((sequence, row) => data.set(sequence, row * length))
+    return { rows, length, tokens: new ort.Tensor("int32", data, [rows, length]) }
+  }
+
+  // So small that the most probable token takes all of the probability.
+  const scalar = (temperature: number) =>
+    new ort.Tensor("float32", Float32Array.of(1 / Math.max(temperature, 1e-6)), [])
+
+  const scoreFeeds = (weights: Float32Array, rows: ReadonlyArray<ScoreRow>, temperature: number) => {
+    const { length, tokens } = grid(rows.map((row) => row.tokens))
+    const selected = Int32Array.from(rows.flatMap((row, i) => row.positions.map((at) => i * length + at - 1)))
+    const targets = Int32Array.from(rows.flatMap((row) => row.positions.map((at) => row.tokens[at]!)))
+    return {
+      ...feeds(weights),
+      tokens,
+      mask: mask(length),
+      selected: new ort.Tensor("int32", selected, [selected.length]),
+      targets: new ort.Tensor("int32", targets, [targets.length]),
+      inverseTemperature: scalar(temperature)
+    }
+  }
+  const ragged = (rows: ReadonlyArray<ScoreRow>, flat: Float32Array) => {
+    let at = 0
+    return rows.map(({ positions }) => Array.from(flat.subarray(at, (at += positions.length))))
+  }
+
+  return {
+    generate: async (weights, rows, { temperature, end }) => {
+      const { rows: P, length: T, tokens } = grid(rows.map((row) => row.prompt))
+      const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
+      const padding = new Float32Array(P * T)
+      const lengths = new Int32Array(P).fill(1)
+      const limits = new Int32Array(P).fill(1)
+      const uniforms = new Float32Array(n * P)
+      rows.forEach((row, p) => {
+        lengths[p] = row.prompt.length
+        limits[p] = row.uniforms.length
+        row.uniforms.forEach((u, i) => {
+          // A float32 may round up to 1, which is outside of [0, 1).
+          uniforms[i * P + p] = Math.min(u, 0.99999994)
+        })
+      })
+      for (let p = 0; p < P; p++) padding.fill(hiddenScore, p * T + lengths[p]!, (p + 1) * T)
+      const run = await (
+        await session("generate", () => generateGraph(config, weightsOf))
+      ).run({
+        ...feeds(weights),
+        tokens,
+        mask: mask(T),
+        padding: new ort.Tensor("float32", padding, [P, 1, 1, T]),
+        last: new ort.Tensor(
+          "int32",
+          lengths.map((length, p) => p * T + length - 1),
+          [P]
+        ),
+        lengths: new ort.Tensor("int32", lengths, [P]),
+        uniforms: new ort.Tensor("float32", uniforms, [n, P, 1]),
+        limits: new ort.Tensor("int32", limits, [P]),
+        inverseTemperature: scalar(temperature),
+        end: new ort.Tensor("int32", Int32Array.of(end), [])
+      })
+      const data = (name: string) => run[name]!.data as Int32Array & Float32Array
+      const [firstToken, firstLogprob] = [data("firstToken"), data("firstLogprob")]
+      const [laterTokens, laterLogprobs] = [data("laterTokens"), data("laterLogprobs")]
+      return rows.map((row, p) => {
+        const reply = { tokens: [firstToken[p]!], logprobs: [firstLogprob[p]!] }
+        for (let i = 0; reply.tokens.length < row.uniforms.length && reply.tokens.at(-1) !== end; i++) {
+          reply.tokens.push(laterTokens[i * P + p]!)
+          reply.logprobs.push(laterLogprobs[i * P + p]!)
+        }
+        return reply
+      })
+    },
+    score: async (weights, rows, { temperature }) => {
+      const scoring = await session("score", () => scoreGraph(config, weightsOf))
+      const run = await scoring.run(scoreFeeds(weights, rows, temperature))
+      return ragged(rows, run["logprobs"]!.data as Float32Array)
+    },
+    gradient: async (weights, rows, { temperature }) => {
+      const flat = Float32Array.from(rows.flatMap((row) => row.weights))
+      const training = await session("gradient", () => gradientGraph(config, weightsOf))
+      const run = await training.run({
+        ...scoreFeeds(weights, rows, temperature),
+        weights: new ort.Tensor("float32", flat, [flat.length])
+      })
+      return {
+        gradient: run["gradient"]!.data as Float32Array,
+        logprobs: ragged(rows, run["logprobs"]!.data as Float32Array)
+      }
+    },
+    release: async () => {
+      for (const opened of sessions.values()) await (await opened).release()
+      sessions.clear()
+    }
+  }
+}

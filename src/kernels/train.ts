@@ -1,0 +1,55 @@
+/**
+ * Scoring and training graphs.
+ *
+ * Every policy loss enters training as one number a token: the derivative of the loss with respect to that token's
+ * log-probability (see the losses of credit assignment). So one graph serves them all: it returns the gradient of
+ * `sum_i weight_i * logprob_i` in all parameters, and the log-probabilities themselves.
+ */
+import { Graph, type Value } from "./graph/graph.ts"
+import { product } from "./graph/shape.ts"
+import { forward, frame, head, parameters, type TransformerConfig, type Weights } from "./transformer.ts"
+
+/**
+ * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [T * G, T]` causal;
+ * `selected [M]` int32, flat indices `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32,
+ * those tokens; `inverseTemperature` scalar.
+ */
+const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights) => {
+  const tokens = graph.input("tokens", "int32", ["B", "T"])
+  const mask = graph.input("mask", "float32", [product(["T", config.heads / config.keyValueHeads]), "T"])
+  const selected = graph.input("selected", "int32", ["M"])
+  const targets = graph.input("targets", "int32", ["M"])
+  const inverseTemperature = graph.input("inverseTemperature", "float32", [])
+  graph.bind("B", tokens, 0)
+  graph.bind("T", tokens, 1)
+  graph.bind("M", selected, 0)
+  const f = frame(graph, config, weights)
+  const { normed, table } = head(f, f.tape.rows(forward(f, tokens, mask).hidden, selected))
+  return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets, inverseTemperature) }
+}
+
+/** Output: `logprobs [M]`. */
+export const scoreGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
+  const graph = new Graph()
+  graph.output(logprobs(graph, config, weightsOf(graph)).logprob, "logprobs")
+  return graph.serialize()
+}
+
+/**
+ * One more input: `weights [M]`, by which each token's log-probability counts.
+ * Outputs: `logprobs [M]` and `gradient [parameters]`, flat, of `sum_i weights_i * logprobs_i`.
+ */
+export const gradientGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
+  const graph = new Graph()
+  const weights = weightsOf(graph)
+  const { tape, logprob } = logprobs(graph, config, weights)
+  const order: ReadonlyArray<Value> = parameters(config).map(({ name }) => weights.get(name)!)
+  const gradients = tape.gradients(logprob, graph.input("weights", "float32", ["M"]), order)
+  const flat = graph.concat(
+    gradients.map((gradient) => graph.reshape(gradient, [product(gradient.shape)])),
+    0
+  )
+  graph.output(logprob, "logprobs")
+  graph.output(flat, "gradient")
+  return graph.serialize()
+}

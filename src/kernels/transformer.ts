@@ -1,0 +1,287 @@
+/**
+ * The decoder-only transformer of the Qwen3, Qwen2 and Llama families, as graphs.
+ *
+ * One description serves generation, scoring and training. The families differ by configuration only: Qwen3 normalises
+ * queries and keys per head, Qwen2 has biases on q, k and v, Llama has neither. Weights keep their Hugging Face names
+ * and `[out, in]` layout, so a checkpoint needs no conversion. Attention is written out with the query heads of one
+ * key/value head folded into the rows, so keys are never repeated.
+ *
+ * Letters: B sequences, T tokens, N = B T, D hidden size, K key/value heads, G query heads for each of them, d head
+ * size, M selected positions, V vocabulary; in generation P prompts, S samples of each, B = P S.
+ */
+import type { Graph, Value } from "./graph/graph.ts"
+import { product } from "./graph/shape.ts"
+import { Tape } from "./graph/tape.ts"
+
+export interface TransformerConfig {
+  readonly family: "qwen3" | "qwen2" | "llama"
+  readonly vocabularySize: number
+  readonly hiddenSize: number
+  readonly innerSize: number
+  readonly layers: number
+  readonly heads: number
+  readonly keyValueHeads: number
+  readonly headSize: number
+  readonly epsilon: number
+  readonly ropeTheta: number
+  /** Longest sequence, prompt and reply together. */
+  readonly maxPositions: number
+  /** The output projection is the embedding. */
+  readonly tied: boolean
+}
+
+export interface Parameter {
+  readonly name: string
+  readonly shape: ReadonlyArray<number>
+  /** Place of its first element in the flat vector of all parameters. */
+  readonly offset: number
+  readonly size: number
+}
+
+/** All parameters in their one order; together they are one flat float32 vector. */
+export const parameters = (config: TransformerConfig): ReadonlyArray<Parameter> => {
+  const { hiddenSize: D, innerSize: F, headSize: d, heads, keyValueHeads: K, vocabularySize: V } = config
+  const shapes: Array<readonly [string, ReadonlyArray<number>]> = [["model.embed_tokens.weight", [V, D]]]
+  for (let layer = 0; layer < config.layers; layer++) {
+    const at = `model.layers.${layer}.`
+    shapes.push([`${at}input_layernorm.weight`, [D]])
+    for (const [projection, rows] of [
+      ["q", heads],
+      ["k", K],
+      ["v", K]
+    ] as const) {
+      shapes.push([`${at}self_attn.${projection}_proj.weight`, [rows * d, D]])
+      if (config.family === "qwen2") shapes.push([`${at}self_attn.${projection}_proj.bias`, [rows * d]])
+    }
+    if (config.family === "qwen3") {
+      shapes.push([`${at}self_attn.q_norm.weight`, [d]], [`${at}self_attn.k_norm.weight`, [d]])
+    }
+    shapes.push(
+      [`${at}self_attn.o_proj.weight`, [D, heads * d]],
+      [`${at}post_attention_layernorm.weight`, [D]],
+      [`${at}mlp.gate_proj.weight`, [F, D]],
+      [`${at}mlp.up_proj.weight`, [F, D]],
+      [`${at}mlp.down_proj.weight`, [D, F]]
+    )
+  }
+  shapes.push(["model.norm.weight", [D]])
+  if (!config.tied) shapes.push(["lm_head.weight", [V, D]])
+  let offset = 0
+  return shapes.map(([name, shape]) => {
+    const size = shape.reduce((a, b) => a * b, 1)
+    const parameter = { name, shape, offset, size }
+    offset += size
+    return parameter
+  })
+}
+
+export const parameterCount = (config: TransformerConfig): number => {
+  const last = parameters(config).at(-1)!
+  return last.offset + last.size
+}
+
+/** The parameters as values of a graph, by name. */
+export type Weights = ReadonlyMap<string, Value>
+
+/** Weights as inputs: nothing is rebuilt when a new policy version is published. */
+export const weightInputs = (graph: Graph, config: TransformerConfig): Weights =>
+  new Map(parameters(config).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]))
+
+/** Weights stored in the graph: the runtime rearranges them once, at the price of a new session for a new version. */
+export const weightConstants = (graph: Graph, config: TransformerConfig, flat: Float32Array): Weights =>
+  new Map(
+    parameters(config).map(({ name, shape, offset, size }) => [
+      name,
+      graph.initializer(name, flat.subarray(offset, offset + size), shape)
+    ])
+  )
+
+/** What is used by all layers of one graph. */
+interface Frame {
+  readonly tape: Tape
+  readonly config: TransformerConfig
+  readonly weights: Weights
+  readonly cos: Value
+  readonly sin: Value
+}
+
+/** Begins a graph over the given weights: the tables of rotary positions, `[maxPositions, d / 2]`. */
+export const frame = (graph: Graph, config: TransformerConfig, weights: Weights): Frame => {
+  const half = config.headSize / 2
+  const angles = Float64Array.from({ length: config.maxPositions * half }, (_, i) => {
+    const position = Math.floor(i / half)
+    return position / config.ropeTheta ** ((i % half) / half)
+  })
+  const shape = [config.maxPositions, half]
+  const cos = graph.constant(Float32Array.from(angles, Math.cos), shape)
+  const sin = graph.constant(Float32Array.from(angles, Math.sin), shape)
+  return { tape: new Tape(graph), config, weights, cos, sin }
+}
+
+/** The same model inside a loop body, which reads the outer weights and tables. */
+const within = (outer: Frame, graph: Graph): Frame => ({ ...outer, tape: new Tape(graph) })
+
+/** Queries, keys and values of one layer, rotated: `[B, T, heads * d]` each. */
+const project = (
+  f: Frame,
+  at: string,
+  x: Value,
+  positions: Value,
+  rows: readonly [string | number, string | number]
+) => {
+  const { tape, config, weights } = f
+  const { epsilon, headSize: d } = config
+  const projection = (name: "q" | "k" | "v", heads: number) => {
+    const weight = weights.get(`${at}self_attn.${name}_proj.weight`)!
+    return tape.reshape(tape.linear(x, weight, weights.get(`${at}self_attn.${name}_proj.bias`)), [...rows, heads * d])
+  }
+  const rotated = (name: "q" | "k", heads: number) => {
+    const norm = weights.get(`${at}self_attn.${name}_norm.weight`)
+    const raw = projection(name, heads)
+    const unit =
+      norm === undefined
+        ? raw
+        : tape.reshape(tape.rmsNorm(tape.reshape(raw, [...rows, heads, d]), norm, epsilon), raw.shape)
+    return tape.rotary(unit, positions, f.cos, f.sin, heads)
+  }
+  return {
+    q: rotated("q", config.heads),
+    k: rotated("k", config.keyValueHeads),
+    v: projection("v", config.keyValueHeads)
+  }
+}
+
+/** Everything of a layer behind the attention: output projection, residual, feed-forward, residual. `x`, `mixed [N, D]`. */
+const finishLayer = (f: Frame, at: string, x: Value, mixed: Value): Value => {
+  const { tape, config, weights } = f
+  const weight = (name: string) => weights.get(`${at}${name}.weight`)!
+  const attended = tape.add(x, tape.linear(mixed, weight("self_attn.o_proj")))
+  const unit = tape.rmsNorm(attended, weight("post_attention_layernorm"), config.epsilon)
+  const inner = tape.swiglu(tape.linear(unit, weight("mlp.gate_proj")), tape.linear(unit, weight("mlp.up_proj")))
+  return tape.add(attended, tape.linear(inner, weight("mlp.down_proj")))
+}
+
+export interface KeysValues {
+  /** `[B, K, T, d]` */
+  readonly keys: Value
+  /** `[B, K, T, d]` */
+  readonly values: Value
+}
+
+/**
+ * The whole sequence at once.
+ *
+ * @param tokens `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
+ * @param mask   `[T * G, T]`, 0 where a query row may look and very negative where not (see `causalMask`)
+ * @returns hidden states before the final norm `[N, D]`, and the keys and values of each layer
+ */
+export const forward = (
+  f: Frame,
+  tokens: Value,
+  mask: Value
+): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
+  const { tape, config, weights } = f
+  const { graph } = tape
+  const { hiddenSize: D, headSize: d, keyValueHeads: K } = config
+  const G = config.heads / K
+  const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
+  const N = product([B, T])
+  const start = graph.indices(0)
+  let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
+  const cache: Array<KeysValues> = []
+  for (let layer = 0; layer < config.layers; layer++) {
+    const at = `model.layers.${layer}.`
+    const unit = tape.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
+    const { q, k, v } = project(f, at, unit, start, [B, T])
+    const headsFirst = (y: Value) => tape.transpose(tape.reshape(y, [B, T, K, d]), [0, 2, 1, 3])
+    const [keys, values] = [headsFirst(k), headsFirst(v)]
+    const queries = tape.transpose(tape.reshape(q, [B, T, K, G, d]), [0, 2, 1, 3, 4])
+    const rows = tape.reshape(queries, [B, K, product([T, G]), d])
+    const mixed = tape.reshape(tape.attention(rows, keys, values, mask, d ** -0.5), [B, K, T, G, d])
+    x = finishLayer(f, at, x, tape.reshape(tape.transpose(mixed, [0, 2, 1, 3, 4]), [N, config.heads * d]))
+    cache.push({ keys, values })
+  }
+  return { hidden: x, cache }
+}
+
+/**
+ * One token further for each of B = P S rows, reading the prompts' keys and values without copying them.
+ *
+ * @param token     `[B]` int32
+ * @param positions `[B, 1]` int64
+ * @param prompt    per layer `[P, K, T, d]`
+ * @param padding   `[P, 1, 1, T]`, 0 at prompt tokens and very negative behind them
+ * @param recent    per layer `[P, K, S, n, d]`: the tokens generated before
+ * @returns hidden states `[B, D]` and the recent keys and values with this token's
+ */
+export const decode = (
+  outer: Frame,
+  graph: Graph,
+  token: Value,
+  positions: Value,
+  prompt: ReadonlyArray<KeysValues>,
+  padding: Value,
+  recent: ReadonlyArray<KeysValues>
+): { readonly hidden: Value; readonly recent: ReadonlyArray<KeysValues> } => {
+  const f = within(outer, graph)
+  const { config, weights } = f
+  const { headSize: d, keyValueHeads: K } = config
+  const G = config.heads / K
+  const B = token.shape[0]!
+  const [P, T] = [prompt[0]!.keys.shape[0]!, prompt[0]!.keys.shape[2]!]
+  const S = recent[0]!.keys.shape[2]!
+  const scale = d ** -0.5
+  let x = graph.gather(weights.get("model.embed_tokens.weight")!, token)
+  const extended = recent.map(({ keys, values }, layer) => {
+    const at = `model.layers.${layer}.`
+    const unit = graph.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
+    const { q, k, v } = project(f, at, unit, positions, [B, 1])
+    // [B, 1, K * size] to [P, K, S, size]
+    const headsFirst = (y: Value, size: number) => graph.transpose(graph.reshape(y, [P, S, K, size]), [0, 2, 1, 3])
+    const append = (old: Value, y: Value) => graph.concat([old, graph.reshape(headsFirst(y, d), [P, K, S, 1, d])], 3)
+    const own: KeysValues = { keys: append(keys, k), values: append(values, v) }
+    const length = own.keys.shape[3]!
+    graph.bind(String(length), own.keys, 3)
+
+    const queries = headsFirst(q, G * d)
+    const shared = graph.reshape(queries, [P, K, product([S, G]), d])
+    const apart = graph.reshape(queries, [P, K, S, G, d])
+    const scores = graph.concat(
+      [
+        graph.reshape(graph.add(graph.matMul(shared, prompt[layer]!.keys, { transB: true, alpha: scale }), padding), [
+          P,
+          K,
+          S,
+          G,
+          T
+        ]),
+        graph.matMul(apart, own.keys, { transB: true, alpha: scale })
+      ],
+      4
+    )
+    const [toPrompt, toOwn] = graph.split(graph.softmax(scores), 4, [T, length])
+    const fromPrompt = graph.matMul(graph.reshape(toPrompt!, [P, K, product([S, G]), T]), prompt[layer]!.values)
+    const mixed = graph.add(graph.reshape(fromPrompt, [P, K, S, G, d]), graph.matMul(toOwn!, own.values))
+    const rows = graph.transpose(graph.reshape(mixed, [P, K, S, G * d]), [0, 2, 1, 3])
+    x = finishLayer(f, at, x, graph.reshape(rows, [B, config.heads * d]))
+    return own
+  })
+  return { hidden: x, recent: extended }
+}
+
+/** The final norm of chosen rows of the hidden states, and the table that turns them into logits. */
+export const head = (f: Frame, hidden: Value, tape = f.tape): { readonly normed: Value; readonly table: Value } => ({
+  normed: tape.rmsNorm(hidden, f.weights.get("model.norm.weight")!, f.config.epsilon),
+  table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
+})
+
+/** What masks add where nothing may be seen: exp of it is exactly 0. */
+export const hiddenScore = -1e30
+
+/** The causal mask of `forward` for T tokens: row `t * G + g` sees the tokens up to t. */
+export const causalMask = (config: TransformerConfig, T: number): Float32Array => {
+  const G = config.heads / config.keyValueHeads
+  const mask = new Float32Array(T * G * T)
+  for (let row = 0; row < T * G; row++) mask.fill(hiddenScore, row * T + Math.floor(row / G) + 1, (row + 1) * T)
+  return mask
+}

@@ -1,0 +1,84 @@
+/**
+ * Reward-exponential weighting and the advantage shift (specification, sections 6 and 7).
+ *
+ * Failing runs are usually longer, so the token-weighted sum of scores is negative. The weight exp(score / T) lifts
+ * positive scores and damps negative ones; the adaptive temperature is searched so that the sum becomes non-negative.
+ * Experiences are summed, not episodes: F(T) = sum of s exp(s/T) n, F(none) = sum of s n.
+ */
+
+/** s: scores, n: trainable tokens, of the experiences of one group. */
+export interface Weighed {
+  readonly scores: ReadonlyArray<number>
+  readonly tokens: ReadonlyArray<number>
+}
+
+/** Bounds of the search and its resolution. */
+const lowest = 0.8
+const highest = 100
+const resolution = 0.05
+const rounds = 20
+
+/** F(none) of balanced groups is 0 but for rounding, whose sign means nothing. */
+const tolerance = 1e-9
+
+/** Above it exp overflows. */
+const largestExponent = 700
+
+/**
+ * Temperature of a group by bisection; null where the sum is not negative and nothing needs to be weighted.
+ *
+ * The published rule keeps the last temperature tried, whichever side it fell on. `strict` keeps the largest one known to
+ * give a non-negative sum, or the lower bound where none was found.
+ */
+export const adaptiveTemperature = ({ scores, tokens }: Weighed, strict: boolean): number | null => {
+  let largest = 0
+  let top = -Infinity
+  for (const score of scores) {
+    largest = Math.max(largest, Math.abs(score))
+    top = Math.max(top, score)
+  }
+  if (largest === 0) return null
+  let sum = 0
+  let absolute = 0
+  for (let i = 0; i < scores.length; i++) {
+    // Divided by the largest, so that huge scores cannot overflow: only signs are asked for.
+    sum += (scores[i]! / largest) * tokens[i]!
+    absolute += Math.abs(scores[i]! / largest) * tokens[i]!
+  }
+  if (sum >= -tolerance * absolute) return null
+
+  const negative = (temperature: number): boolean => {
+    let weighted = 0
+    for (let i = 0; i < scores.length; i++) {
+      weighted += (scores[i]! / largest) * Math.exp((scores[i]! - top) / temperature) * tokens[i]!
+    }
+    return weighted < 0
+  }
+  let low = lowest
+  let high = highest
+  let middle = high
+  for (let round = 0; round < rounds; round++) {
+    middle = (low + high) / 2
+    if (negative(middle)) high = middle
+    else low = middle
+    if (high - low < resolution) break
+  }
+  return strict ? low : middle
+}
+
+/** score * exp(score / T), kept finite; the score itself without a temperature. */
+export const weigh = (score: number, temperature: number | null): number =>
+  temperature === null
+    ? score
+    : Math.min(score * Math.exp(Math.min(score / temperature, largestExponent)), Number.MAX_VALUE)
+
+/** The token mean of the unweighted scores where it is negative, otherwise 0. It is subtracted after weighting. */
+export const shiftOf = ({ scores, tokens }: Weighed): number => {
+  let sum = 0
+  let count = 0
+  for (let i = 0; i < scores.length; i++) {
+    sum += scores[i]! * tokens[i]!
+    count += tokens[i]!
+  }
+  return count > 0 ? Math.min(sum / count, 0) : 0
+}

@@ -13,6 +13,8 @@ export interface Step {
   /** Natural log-probability of each sampled token under the sampling distribution, temperature included. */
   readonly logprobs: ReadonlyArray<number>
   readonly policyVersion: number
+  /** The reply reached its token cap without ending by itself. */
+  readonly truncated: boolean
   /** The user message of this step. */
   readonly observation: string
   /** The environment's answer to this step. */
@@ -37,6 +39,8 @@ export interface Episode {
   readonly reward: number
   readonly success: boolean
   readonly outcome: Outcome
+  /** Why the episode was lost or its last reply could not be read. */
+  readonly why?: string
   readonly timing: { readonly startedMillis: number; readonly endedMillis: number }
 }
 
@@ -45,5 +49,9 @@ export interface Lifecycle {
   readonly id: string
   readonly pack: string
   readonly run: number
+  /** 0, or more when earlier attempts were lost to a timeout or an error. */
+  readonly attempt: number
+  /** Sum of the task rewards, discounted as the lifecycle specification says (section 4). */
+  readonly totalReward: number
   readonly episodes: ReadonlyArray<Episode>
 }

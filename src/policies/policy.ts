@@ -30,10 +30,11 @@ export interface Reply {
   readonly truncated: boolean
 }
 
-/** A policy could not answer; the lifecycle that asked ends as `error`. */
+/** A policy could not answer; the lifecycle that asked ends as `outcome`, which is `error` unless it says otherwise. */
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
   policy: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  outcome: Schema.optionalKey(Schema.Literals(["timeout", "error"]))
 }) {
   override get message() {
     return `policy ${this.policy}: ${this.reason}`

@@ -11,7 +11,7 @@ import { stream } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
-import { type Fault, lifecycle, type Settings } from "../machines/lifecycle.ts"
+import { type Fault, lifecycle, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
 import { beginSolve, type Solve, takeSolveReply } from "../machines/solve.ts"
@@ -133,7 +133,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
       return beginSolve(pack, settings, { position, context, memory })
     }
 
-    for (let wanted = asked[0]; wanted !== undefined; wanted = asked[0]) {
+    for (let wanted = wantedEpisode(asked); wanted !== undefined; wanted = wantedEpisode(asked)) {
       const { position } = wanted.params
       const context = currentContext(contexts.context)
       if (wanted.type === "solve") {

@@ -1,6 +1,6 @@
 /** The walk through a pack: solve 0, update 0, solve 1, ... and no update after the last task (specification, section 4). */
 import { assign, setup } from "xstate"
-import type { Outcome, Style } from "../environment.ts"
+import type { EpisodeKind, Outcome, Style } from "../environment.ts"
 import type { UpdatePenalty } from "./reward.ts"
 import { transitions } from "./transition.ts"
 
@@ -95,3 +95,8 @@ const machine = setup({
 
 export const lifecycleMachine = machine
 export const lifecycle = transitions(machine)
+
+/** The episode that the lifecycle wants next; undefined when it is over. */
+export const wantedEpisode = (
+  asked: ReturnType<typeof lifecycle.transition>[1]
+): { readonly type: EpisodeKind; readonly params: { readonly position: number } } | undefined => asked[0] as never

@@ -90,14 +90,16 @@ export const fromAssignment = (assignment: string): Result.Result<ReadonlyArray<
 }
 
 const fromText = (name: string, text: string): ReadonlyArray<Setting> => {
-  const value = Result.getOrElse(
-    Result.try(() => parse(text) as unknown),
+  const read = Result.getOrElse(
+    Result.try(() => parse(text, { logLevel: "error" }) as unknown),
     () => text
   )
   const path = name.split(".")
-  return isPlain(value)
-    ? fromObject(value).map((setting) => ({ ...setting, path: [...path, ...setting.path] }))
-    : [{ path, value, text }]
+  if (!isPlain(read)) return [{ path, value: read, text }]
+  // `a: b` is a sentence on a command line; a map says so by its braces.
+  return text.trimStart().startsWith("{")
+    ? fromObject(read).map((setting) => ({ ...setting, path: [...path, ...setting.path] }))
+    : [{ path, value: text }]
 }
 
 /**
@@ -212,12 +214,9 @@ const unknownKey = (schema: Schema.Top, name: string, file: { readonly file?: st
 export const printConfig = <A>(schema: Schema.Codec<A, any>, config: A): string =>
   stringify(Schema.encodeSync(schema)(config), { lineWidth: 0 })
 
-/** Dotted names of all keys of a schema, without those of maps that hold keys of their own. */
+/** Dotted names of all keys of a schema, those of maps before the keys that they hold. */
 export const keysOf = (ast: SchemaAST.AST, path: ReadonlyArray<string> = []): ReadonlyArray<string> =>
-  fields(ast).flatMap(({ name, type }) => {
-    const inner = keysOf(type, [...path, name])
-    return inner.length === 0 ? [[...path, name].join(".")] : inner
-  })
+  fields(ast).flatMap(({ name, type }) => [[...path, name].join("."), ...keysOf(type, [...path, name])])
 
 const fields = (ast: SchemaAST.AST): ReadonlyArray<{ readonly name: string; readonly type: SchemaAST.AST }> => {
   if (SchemaAST.isObjects(ast)) {

@@ -26,6 +26,8 @@ export interface Plan {
   readonly settings: Settings
   /** Counts retries; each attempt has streams of its own. Default 0. */
   readonly attempt?: number
+  /** What the lifecycle begins with, instead of knowing nothing: lifecycles of a warm start. */
+  readonly firstContext?: string
   /** Contexts in force by position, whatever is written: the controls of an evaluation. */
   readonly contexts?: ReadonlyArray<string>
 }
@@ -61,6 +63,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
       const asked: Effect.Effect<Said, PolicyError> = policy.reply({
         kind,
         messages,
+        previous: steps.at(-1),
         context,
         knowledge: pack.knowledge(),
         rng: streamOf("policy", kind, index, steps.length),
@@ -124,7 +127,12 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
     }
 
     let [walk, asked] = lifecycle.initial({ packSize: pack.size })
-    let [contexts] = contextStore.initial({ style, onParseFailure: settings.onParseFailure, given: plan.contexts })
+    let [contexts] = contextStore.initial({
+      style,
+      onParseFailure: settings.onParseFailure,
+      first: plan.firstContext,
+      given: plan.contexts
+    })
     let memory: unknown
     let solved: Solve | undefined
     const begin = (position: number, context: string) => {

@@ -32,11 +32,18 @@ const next = (contexts: Contexts, event: ContextEvent): string => {
 export const currentContext = ({ history }: Contexts): string => history[history.length - 1]!
 
 const machine = setup({
-  types: {} as { context: Contexts; events: ContextEvent; input: Omit<Contexts, "history"> },
+  types: {} as {
+    context: Contexts
+    events: ContextEvent
+    input: Omit<Contexts, "history"> & { readonly first?: string | undefined }
+  },
   actions: { remember: assign({ history: ({ context, event }) => [...context.history, next(context, event)] }) }
 }).createMachine({
   id: "contextStore",
-  context: ({ input }) => ({ ...input, history: [input.given?.[0] ?? texts[input.style].initial] }),
+  context: ({ input: { first, ...input } }) => ({
+    ...input,
+    history: [input.given?.[0] ?? first ?? texts[input.style].initial]
+  }),
   initial: "holding",
   states: { holding: { on: { written: { actions: "remember" }, unreadable: { actions: "remember" } } } }
 })

@@ -7,6 +7,11 @@ export interface Request {
   readonly kind: EpisodeKind
   /** The conversation so far, ending with a user message. Message objects are reused between the steps of an episode. */
   readonly messages: ReadonlyArray<Message>
+  /**
+   * Tokens of the step before, in an episode's later steps: its prompt, then what was sampled. A prompt of tokens goes on
+   * from there, so that what was sampled is never tokenised again.
+   */
+  readonly previous: Pick<Reply, "promptTokens" | "tokens"> | undefined
   /** The context in force, for scripted agents; language models see it in the messages. */
   readonly context: string
   /** The pack's hidden knowledge, for the scripted oracle only. */

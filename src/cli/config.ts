@@ -108,7 +108,7 @@ const fromText = (name: string, text: string): ReadonlyArray<Setting> => {
  * Give the values to `settingsOf`.
  */
 export const settingOptions = (schema: Schema.Top, own: ReadonlyArray<string> = []) => ({
-  config: Flag.File("config").pipe(
+  config: Flag.String("config").pipe(
     Flag.withMetavar("FILE.yaml"),
     Flag.withDescription("Settings from a file"),
     Flag.optional

@@ -106,6 +106,8 @@ export interface Terse<A, S> {
   readonly trajectory?: (snapshot: S) => string
   /** Reads a reply of an update episode as a context. Default: any text that ended by itself. */
   readonly context?: (reply: string) => { readonly context: string } | { readonly why: string }
+  /** The oracle context of an evaluation. Default: the knowledge's own description. */
+  readonly describe?: (knowledge: any) => string
   /** Most tokens sampled in one step of a solve episode and in an update episode. A step that reaches its cap is complete. */
   readonly replyTokens: { readonly solve: number; readonly update: number }
 }

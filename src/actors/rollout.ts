@@ -83,27 +83,33 @@ export const freshPacks = (
 export const planGroups = (packs: ReadonlyArray<Pack>, groupSize: number, settings: Settings): Array<Plan> =>
   packs.flatMap((pack) => Array.from({ length: groupSize }, (_, run) => ({ pack, run, settings })))
 
-export interface RolloutOptions {
+export interface LivingOptions {
+  /** Most new attempts at a lost lifecycle; default 2. */
+  readonly retries?: number | undefined
+  /** Called when a lifecycle is over, in order of arrival, for lost attempts too. */
+  readonly onLifecycle?: ((lifecycle: Lifecycle, plan: Plan) => Effect.Effect<void>) | undefined
+}
+
+export interface RolloutOptions extends LivingOptions {
   /** Lifecycles in flight, at least 1. */
   readonly concurrency: number
-  /** Most new attempts at a lost lifecycle; default 2. */
-  readonly retries?: number
-  /** Survivors that a group needs; default all of them. 0 keeps every group, with its lost lifecycles. */
-  readonly minimum?: number
-  /** Called when a lifecycle is over, in order of arrival, for lost attempts too. */
-  readonly onLifecycle?: (lifecycle: Lifecycle, plan: Plan) => Effect.Effect<void>
+  /** Survivors that a group needs; default all of them. */
+  readonly minimum?: number | undefined
+}
+
+/** An attempt that ended by a fault, retried or not. */
+export interface LostAttempt {
+  readonly lifecycle: string
+  readonly attempt: number
+  readonly outcome: Fault
+  readonly why: string
 }
 
 export interface Rollout {
-  /** In the order of the plans. */
+  /** Survivors of the groups that were kept, in the order of the plans. */
   readonly lifecycles: ReadonlyArray<Lifecycle>
-  /** Attempts that ended by a fault, retried or not. */
-  readonly lost: ReadonlyArray<{
-    readonly lifecycle: string
-    readonly attempt: number
-    readonly outcome: Fault
-    readonly why: string
-  }>
+  /** In the order of the plans. */
+  readonly lost: ReadonlyArray<LostAttempt>
   /** Packs whose group was dropped. */
   readonly dropped: ReadonlyArray<string>
 }
@@ -114,34 +120,37 @@ export const faultOf = ({ episodes }: Lifecycle): { readonly outcome: Fault; rea
   return last !== undefined && isFault(last.outcome) ? { outcome: last.outcome, why: last.why ?? "" } : undefined
 }
 
+/** Lives a plan, again with fresh streams while it is lost. All attempts, the last of them lost or not. */
+export const liveOut: (plan: Plan, options: LivingOptions) => Effect.Effect<ReadonlyArray<Lifecycle>, never, Policy> =
+  Effect.fnUntraced(function* (plan, { onLifecycle, retries = 2 }) {
+    const attempts: Array<Lifecycle> = []
+    for (let attempt = 0; attempt <= retries; attempt++) {
+      const lifecycle = yield* runLifecycle(attempt === 0 ? plan : { ...plan, attempt })
+      attempts.push(lifecycle)
+      if (onLifecycle !== undefined) yield* onLifecycle(lifecycle, plan)
+      if (faultOf(lifecycle) === undefined) break
+    }
+    return attempts
+  })
+
 /** Lives all plans, at most `concurrency` at a time. */
 export const rollout: (plans: ReadonlyArray<Plan>, options: RolloutOptions) => Effect.Effect<Rollout, never, Policy> =
-  Effect.fnUntraced(function* (plans, { concurrency, minimum, onLifecycle, retries = 2 }) {
-    const lost: Array<Rollout["lost"][number]> = []
-    const live = Effect.fnUntraced(function* (plan: Plan) {
-      for (let attempt = plan.attempt ?? 0; ; attempt++) {
-        const lifecycle = yield* runLifecycle(attempt === 0 ? plan : { ...plan, attempt })
-        if (onLifecycle !== undefined) yield* onLifecycle(lifecycle, plan)
-        const fault = faultOf(lifecycle)
-        if (fault === undefined) return lifecycle
-        lost.push({ lifecycle: lifecycle.id, attempt, ...fault })
-        if (attempt - (plan.attempt ?? 0) >= retries) return lifecycle
-      }
+  Effect.fnUntraced(function* (plans, options) {
+    const lived = yield* Effect.forEach(plans, (plan) => liveOut(plan, options), { concurrency: options.concurrency })
+    const lost = lived.flat().flatMap((lifecycle): ReadonlyArray<LostAttempt> => {
+      const fault = faultOf(lifecycle)
+      return fault === undefined ? [] : [{ lifecycle: lifecycle.id, attempt: lifecycle.attempt, ...fault }]
     })
-    const lived = yield* Effect.forEach(plans, live, { concurrency })
-    const groups = [...Map.groupBy(lived, (lifecycle) => lifecycle.pack).entries()]
-    const kept = groups.filter(([, group]) => {
-      const survivors = group.filter((lifecycle) => faultOf(lifecycle) === undefined).length
-      return survivors >= (minimum ?? group.length)
-    })
-    return {
-      lifecycles:
-        minimum === 0
-          ? lived
-          : kept.flatMap(([, group]) => group.filter((lifecycle) => faultOf(lifecycle) === undefined)),
-      lost: lost.toSorted((a, b) =>
-        a.lifecycle < b.lifecycle ? -1 : a.lifecycle > b.lifecycle ? 1 : a.attempt - b.attempt
-      ),
-      dropped: groups.filter((group) => !kept.includes(group)).map(([pack]) => pack)
+    const groups = Map.groupBy(
+      lived.map((attempts) => attempts.at(-1)!),
+      (lifecycle) => lifecycle.pack
+    )
+    const lifecycles: Array<Lifecycle> = []
+    const dropped: Array<string> = []
+    for (const [pack, group] of groups) {
+      const survivors = group.filter((lifecycle) => faultOf(lifecycle) === undefined)
+      if (survivors.length >= (options.minimum ?? group.length)) lifecycles.push(...survivors)
+      else dropped.push(pack)
     }
+    return { lifecycles, lost, dropped }
   })

@@ -10,6 +10,9 @@ const texts = {
   terse: { initial: "", fallback: "" }
 } as const satisfies Record<Style, unknown>
 
+/** Hints as a context of the `chat` style. */
+export const chatContext = (hints: string): string => `Hints: ${hints}`
+
 export const initialContextOf = (style: Style): string => texts[style].initial
 
 export interface Contexts {

@@ -1,7 +1,7 @@
 /** An update episode: one model call that rewrites the context after a solve episode (specification, section 6). */
 import { hintsBlock, type Environment, type Style } from "../environment.ts"
 import { agent, type AgentSnapshot, type Said } from "./agent.ts"
-import type { ContextEvent } from "./context-store.ts"
+import { chatContext, type ContextEvent } from "./context-store.ts"
 import type { Settings } from "./lifecycle.ts"
 import type { Pack } from "./packs.ts"
 import { chatUpdateSystem, chatUpdateUser, terseUpdateSystem, terseUpdateUser } from "./prompts.ts"
@@ -56,5 +56,5 @@ const readContext = (
   }
   const hints = hintsBlock.read(text)
   if (hints === undefined) return { why: `expected one "${hintsBlock.start}" and one "${hintsBlock.end}" around hints` }
-  return { context: `Hints: ${hints}` }
+  return { context: chatContext(hints) }
 }

@@ -1,0 +1,168 @@
+/**
+ * Evaluation: success and reward by position on packs that training can never have seen (evaluation specification).
+ *
+ * The controls of design 3.8 change which context is in force and nothing else, not a single random number. So the first
+ * position is byte-identical under `own`, `none` and `foreign`, and an agent that remembers is under `none` the agent
+ * that forgets.
+ */
+import { Effect } from "effect"
+import type { Outcome } from "../environment.ts"
+import { type Stream, stream } from "../kernels/random.ts"
+import { bootstrapMeans, type Interval } from "../kernels/statistics.ts"
+import { chatContext, initialContextOf } from "../machines/context-store.ts"
+import type { Episode, Lifecycle } from "../machines/episode.ts"
+import { isFault, type Settings } from "../machines/lifecycle.ts"
+import type { Pack, Strategy } from "../machines/packs.ts"
+import { Policy } from "../policies/policy.ts"
+import { freshPacks, liveOut, type RolloutOptions, type TaskSet } from "./rollout.ts"
+
+/** Which context is in force: the agent's own, always the initial one, another pack's, or the truth. */
+export type ContextControl = "own" | "none" | "foreign" | "oracle"
+
+export const contextControls: ReadonlyArray<ContextControl> = ["own", "none", "foreign", "oracle"]
+
+export interface EvaluationOptions extends Pick<RolloutOptions, "concurrency" | "onLifecycle"> {
+  /** Packs for each seed. `foreign` needs two. */
+  readonly packs: number
+  readonly packSize: number
+  readonly strategy: Strategy
+  readonly context: ContextControl
+  /** First seed. */
+  readonly seed: number
+  /** How many seeds, one after the other; their packs are pooled. */
+  readonly seeds: number
+  readonly settings: Settings
+}
+
+export interface Evaluation {
+  readonly environment: string
+  readonly policy: string
+  /** Of all seeds together. */
+  readonly packs: number
+  readonly packSize: number
+  readonly strategy: Strategy
+  readonly context: ContextControl
+  readonly seed: number
+  readonly seeds: number
+  readonly positions: ReadonlyArray<{
+    /** 0-based. */
+    readonly position: number
+    readonly episodes: number
+    /** Over the episodes that were not lost to a timeout or an error. */
+    readonly success: Interval
+    /** Shaped, as it is trained on. */
+    readonly reward: Interval
+    readonly outcomes: Readonly<Record<Outcome, number>>
+  }>
+  readonly updates: {
+    readonly episodes: number
+    /** How many could be read as a context. */
+    readonly parsed: number
+    /** Of a reply; 0 for policies that have no tokens, null without update episodes. */
+    readonly meanTokens: number | null
+  }
+}
+
+/** How many lifecycles an evaluation lives. */
+export const lifecyclesOf = ({ context, packs, seeds }: EvaluationOptions): number =>
+  packs * seeds * (context === "foreign" ? 2 : 1)
+
+export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.Effect<Evaluation, never, Policy> =
+  Effect.fnUntraced(function* (taskSet, options) {
+    const { context, packSize, seed, seeds, strategy } = options
+    const { name, style } = yield* Policy
+    const lives: Array<Life> = []
+    for (let baseSeed = seed; baseSeed < seed + seeds; baseSeed++) {
+      const count = options.packs
+      const packs = freshPacks(taskSet, { phase: "eval", baseSeed, epoch: 0, count, size: packSize, strategy })
+      lives.push(...(yield* liveUnder(context, packs, { ...options, settings: { ...options.settings, style } })))
+    }
+    return {
+      environment: taskSet.environment.id,
+      policy: name,
+      packs: options.packs * seeds,
+      packSize,
+      strategy,
+      context,
+      seed,
+      seeds,
+      positions: byPosition(lives, packSize, stream("bootstrap", seed)),
+      updates: ofUpdates(lives.flatMap(({ updates }) => updates))
+    }
+  })
+
+/** What an evaluation keeps of a lifecycle, which is one pack: prompts are long. */
+interface Life {
+  /** By position; those after a fault are missing. */
+  readonly solves: ReadonlyArray<Pick<Episode, "outcome" | "success" | "reward" | "contextBefore">>
+  readonly updates: ReadonlyArray<{ readonly parsed: boolean; readonly tokens: number }>
+}
+
+const keep = ({ episodes }: Lifecycle): Life => ({
+  solves: episodes
+    .filter(({ kind }) => kind === "solve")
+    .map(({ outcome, success, reward, contextBefore }) => ({ outcome, success, reward, contextBefore })),
+  updates: episodes
+    .filter(({ kind, steps }) => kind === "update" && steps.length > 0)
+    .map(({ success, steps }) => ({ parsed: success, tokens: steps[0]!.tokens.length }))
+})
+
+/** One lifecycle a pack, under a control. */
+const liveUnder = Effect.fnUntraced(function* (
+  control: ContextControl,
+  packs: ReadonlyArray<Pack>,
+  { concurrency, onLifecycle, settings }: EvaluationOptions
+) {
+  const live = (contexts: (pack: Pack, i: number) => ReadonlyArray<string> | undefined) =>
+    Effect.forEach(
+      packs,
+      (pack, i) => {
+        const given = contexts(pack, i)
+        const plan = { pack, run: 0, settings, ...(given === undefined ? {} : { contexts: given }) }
+        return Effect.map(liveOut(plan, { onLifecycle }), (attempts) => keep(attempts.at(-1)!))
+      },
+      { concurrency }
+    )
+  const everywhere = (pack: Pack, context: string) => Array.from({ length: pack.size }, () => context)
+  switch (control) {
+    case "own":
+      return yield* live(() => undefined)
+    case "none":
+      return yield* live((pack) => everywhere(pack, initialContextOf(settings.style)))
+    case "oracle":
+      return yield* live((pack) => everywhere(pack, truth(pack, settings)))
+    case "foreign": {
+      const own = yield* live(() => undefined)
+      return yield* live((_, i) => own[(i + 1) % own.length]!.solves.map(({ contextBefore }) => contextBefore))
+    }
+  }
+})
+
+const truth = ({ environment, knowledge }: Pack, { style }: Settings): string =>
+  style === "chat"
+    ? chatContext(environment.knowledge.describe(knowledge()))
+    : (environment.terse?.describe ?? environment.knowledge.describe)(knowledge())
+
+const byPosition = (lives: ReadonlyArray<Life>, packSize: number, resampling: Stream): Evaluation["positions"] => {
+  const positions = Array.from({ length: packSize }, (_, position) => position)
+  const rows = lives.map(({ solves }) =>
+    positions.flatMap((position) => {
+      const solve = solves[position]
+      return solve === undefined || isFault(solve.outcome) ? [NaN, NaN] : [solve.success ? 1 : 0, solve.reward]
+    })
+  )
+  const intervals = bootstrapMeans(rows, resampling)
+  return positions.map((position) => {
+    const solves = lives.flatMap(({ solves }) => solves.slice(position, position + 1))
+    const outcomes = { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 }
+    for (const { outcome } of solves) outcomes[outcome]++
+    const [success, reward] = [intervals[2 * position]!, intervals[2 * position + 1]!]
+    return { position, episodes: solves.length, success, reward, outcomes }
+  })
+}
+
+const ofUpdates = (updates: Life["updates"]): Evaluation["updates"] => ({
+  episodes: updates.length,
+  parsed: updates.filter(({ parsed }) => parsed).length,
+  meanTokens: updates.length === 0 ? null : updates.reduce((sum, { tokens }) => sum + tokens, 0) / updates.length
+})

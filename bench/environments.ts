@@ -25,7 +25,7 @@ type Recorder = <A>(kind: (typeof kinds)[number], call: () => A) => A
 const play = (environment: Environment, tasks: number, on: Recorder): number => {
   const { initial, transition } = transitions(environment.machine)
   const { chat, feedback, agents, task, knowledge } = environment
-  const options: unknown = Schema.decodeUnknownSync(environment.options)({})
+  const options: unknown = Schema.decodeSync(environment.options)({})
   const rng = stream("bench", environment.id)
   const pack = { options, packSize: 1 }
   const at = { ...pack, knowledge: knowledge.sample(rng, pack), position: 0 }

@@ -41,13 +41,13 @@ export const console: Console.Console = Object.assign(Object.create(globalThis.c
   debug: (...parts: ReadonlyArray<unknown>) => statusLine.print(format(...parts))
 })
 
-/** Logs go to stderr as plain lines, around the status line if one is shown. */
+/** Logs are plain lines on stderr. */
 export const logger = Logger.layer([
-  Logger.make<unknown, void>(({ logLevel, message }) => {
-    const text = (Array.isArray(message) ? message : [message])
-      .map((part) => (typeof part === "string" ? part : part instanceof Error ? part.message : JSON.stringify(part)))
-      .join(" ")
-    const level = { Warn: "warning: ", Error: "error: ", Fatal: "error: " }[logLevel as string] ?? ""
-    statusLine.print(level + text)
-  })
+  Logger.withConsoleError(
+    Logger.make<unknown, string>(({ logLevel, message }) => {
+      const level = { Warn: "warning: ", Error: "error: ", Fatal: "error: " }[logLevel as string] ?? ""
+      const parts = Array.isArray(message) ? message : [message]
+      return level + parts.map((part) => (part instanceof Error ? part.message : format(part))).join(" ")
+    })
+  )
 ])

@@ -104,7 +104,8 @@ const fromText = (name: string, text: string): ReadonlyArray<Setting> => {
 
 /**
  * The options by which a command takes its configuration: `--config`, `--set`, and one for each top-level key of the
- * schema that is not itself a map (except those in `own`, which the command reads by options of its own).
+ * schema that is not itself a map, `--pack-size` for `packSize` (except the keys in `own`, which the command reads by
+ * options of its own).
  * Give the values to `settingsOf`.
  */
 export const settingOptions = (schema: Schema.Top, own: ReadonlyArray<string> = []) => ({
@@ -123,7 +124,7 @@ export const settingOptions = (schema: Schema.Top, own: ReadonlyArray<string> = 
       .filter(({ name, type }) => fields(type).length === 0 && !own.includes(name))
       .map(({ name, type }) => [
         name,
-        Flag.String(name).pipe(
+        Flag.String(kebab(name)).pipe(
           Flag.withMetavar("value"),
           Flag.withDescription(String(SchemaAST.resolveDescription(type) ?? `The setting ${name}`)),
           Flag.optional
@@ -131,6 +132,8 @@ export const settingOptions = (schema: Schema.Top, own: ReadonlyArray<string> = 
       ])
   )
 })
+
+const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 /** What was given by `settingOptions`, as layers in their order: file, `--set`, options. */
 export const settingsOf = Effect.fnUntraced(function* (given: {

@@ -20,6 +20,7 @@ const withDefault = <S extends Schema.Top>(schema: S, value: S["Encoded"]) =>
 
 const Recipe = Schema.Struct({
   seed: withDefault(Schema.Int, 1),
+  packSize: withDefault(Schema.Int, 4),
   device: withDefault(Schema.Literals(["cpu", "cuda"]).annotate({ description: "Where numbers are computed" }), "cpu"),
   training: withDefault(
     Schema.Struct({
@@ -46,6 +47,7 @@ describe("a configuration", () => {
   it("has the defaults of its schema", () => {
     expect(resolved()).toEqual({
       seed: 1,
+      packSize: 4,
       device: "cpu",
       training: { lr: 1e-3, updates: 80, name: "first", sizes: [4, 5] }
     })
@@ -56,6 +58,7 @@ describe("a configuration", () => {
     const file = yaml("training:\n  lr: 0.2\n  sizes: [6]\n")
     expect(resolved(preset, file, set("training.lr=3e-1"))).toEqual({
       seed: 2,
+      packSize: 4,
       device: "cpu",
       training: { lr: 0.3, updates: 5, name: "first", sizes: [6] }
     })
@@ -91,11 +94,14 @@ describe("a wrong configuration is refused with one line", () => {
     ["device: gpu", 'recipe.yaml:1: "device" is "gpu", expected "cpu" or "cuda"'],
     ["training:\n  lrr: 1\n", 'recipe.yaml:2: unknown key "training.lrr", did you mean "training.lr"?'],
     ["\nlr: 1\n", 'recipe.yaml:2: unknown key "lr", did you mean "training.lr"?'],
-    ["zzz: 1\n", 'recipe.yaml:1: unknown key "zzz", expected one of "seed", "device", "training"'],
+    ["zzz: 1\n", 'recipe.yaml:1: unknown key "zzz", expected one of "seed", "packSize", "device", "training"'],
     ["training: 3", 'recipe.yaml:1: "training" is 3, expected keys and values'],
     ["seed:", 'recipe.yaml:1: "seed" is null, expected a number'],
     ["training:\n  sizes: [4, x]", 'recipe.yaml:2: "training.sizes.1" is "x", expected a number'],
-    ["__proto__:\n  lr: 1", 'recipe.yaml:2: unknown key "__proto__", expected one of "seed", "device", "training"']
+    [
+      "__proto__:\n  lr: 1",
+      'recipe.yaml:2: unknown key "__proto__", expected one of "seed", "packSize", "device", "training"'
+    ]
   ])("%j", (text, message) => {
     expect(refused(yaml(text))).toBe(message)
   })
@@ -159,10 +165,22 @@ describe("on the command line", () => {
         })
       )
       yield* Command.runWith(train, { version: "0" })(
-        shortenLongForms(["--seed", "4", "--config", file, "--training.lr", "0.3", "--set", "seed=3"])
+        shortenLongForms([
+          "--seed",
+          "4",
+          "--config",
+          file,
+          "--training.lr",
+          "0.3",
+          "--pack-size",
+          "8",
+          "--set",
+          "seed=3"
+        ])
       )
       expect(config).toEqual({
         seed: 4,
+        packSize: 8,
         device: "cuda",
         training: { lr: 0.3, updates: 5, name: "first", sizes: [4, 5] }
       })

@@ -64,8 +64,11 @@ export interface Evaluation {
 }
 
 /** How many lifecycles an evaluation lives. */
-export const lifecyclesOf = ({ context, packs, seeds }: EvaluationOptions): number =>
-  packs * seeds * (context === "foreign" ? 2 : 1)
+export const lifecyclesOf = ({
+  context,
+  packs,
+  seeds
+}: Pick<EvaluationOptions, "context" | "packs" | "seeds">): number => packs * seeds * (context === "foreign" ? 2 : 1)
 
 export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.Effect<Evaluation, never, Policy> =
   Effect.fnUntraced(function* (taskSet, options) {

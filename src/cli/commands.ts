@@ -18,6 +18,7 @@ type AnyCommand = Command.Command<any, any, any, unknown, NodeServices>
 
 /** Name, what it does in one line, and where it is. */
 const commands: Record<string, readonly [description: string, load: () => Promise<AnyCommand>]> = {
+  eval: ["Success and reward by position", () => import("./eval.ts").then(({ evaluate }) => evaluate)],
   credit: ["Credit assignment on its own, over files", () => import("./credit.ts").then(({ credit }) => credit)],
   runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
   doctor: [

@@ -8,6 +8,7 @@ import type { Demonstrations, Rng } from "../../src/environment.ts"
 import { moves } from "../frozen-lake/lake.ts"
 import { directions, plan, readSolve, readUpdate, type Reading } from "../frozen-lake/terse.ts"
 import { codes, type Mapping } from "../frozen-lake/walk.ts"
+import type { Knowledge } from "./mapping.ts"
 
 /** Probabilities of doing the right thing, one after the other. */
 interface Skill {
@@ -72,6 +73,10 @@ const told = (context: string): Known => {
 const written = (entry: (code: string) => string | undefined): string =>
   codes.map((code) => `${code} ${entry(`${code}`) ?? "?"}`).join(" ")
 
+/** The context of one who knows the mapping, as far as `remembers` lets each code through. */
+export const contextOf = (mapping: Mapping, remembers: () => boolean = () => true): string =>
+  written((code) => (remembers() ? directions[moves.indexOf(mapping[Number(code) - 1]!)] : undefined))
+
 const codeFor = (intent: string, seen: Known, context: string, skill: Skill, rng: Rng) => {
   const hinted = told(context)
   const meaning = (source: Known) => codes.find((code) => source.get(`${code}`) === intent)
@@ -93,14 +98,12 @@ const hints = (context: string, seen: Known, skill: Skill, rng: Rng): string => 
   })
 }
 
-export const demonstrate: Demonstrations<{ readonly mapping: Mapping | null }> = {
+export const demonstrate: Demonstrations<Knowledge> = {
   stages: Object.keys(skills),
   context: (stage, { mapping }, rng) => {
     const filled = skills[stage]!.firstContext(rng)
     if (filled === undefined || mapping === null) return ""
-    return written((code) =>
-      rng.uniform() < filled ? directions[moves.indexOf(mapping[Number(code) - 1]!)] : undefined
-    )
+    return contextOf(mapping, () => rng.uniform() < filled)
   },
   reply: (stage, prompt, context, rng) => {
     const skill = skills[stage]!

@@ -9,7 +9,7 @@ import { parseContext, parseWords, systemWords, trajectoryWords, userWords, voca
 import { arrivals, begin, type Code, codes, endings, misread, walkSetup } from "../frozen-lake/walk.ts"
 import { agents } from "./agents.ts"
 import { hintsOf } from "./belief.ts"
-import { demonstrate } from "./demonstrator.ts"
+import { contextOf, demonstrate } from "./demonstrator.ts"
 import { Knowledge, mappingIn, Options, sampleKnowledge, Task } from "./mapping.ts"
 
 const name: Name = (code) => `Direction ${code}`
@@ -74,6 +74,7 @@ Reason briefly, then give exactly one action, like this: ${answerBlock.write("Di
     parse: (reply) => parseWords(reply, codes.map(String)),
     trajectory: ({ context }) => trajectoryWords(context, codes.map(String)),
     context: parseContext,
+    describe: ({ mapping }: Knowledge) => (mapping === null ? "" : contextOf(mapping)),
     replyTokens: { solve: 2, update: 10 }
   },
   feedback: {

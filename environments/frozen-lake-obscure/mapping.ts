@@ -11,30 +11,35 @@ const permutations = (items: ReadonlyArray<Move>): Array<Array<Move>> =>
     : items.flatMap((first) => permutations(items.filter((item) => item !== first)).map((rest) => [first, ...rest]))
 
 /** All 24 mappings, in lexicographic order of the letters Down, Right, Up, Left. */
-export const mappings = permutations(["Down", "Right", "Up", "Left"]) as ReadonlyArray<
-  ReadonlyArray<Move>
-> as ReadonlyArray<Mapping>
+export const mappings = permutations(["Down", "Right", "Up", "Left"]) as unknown as ReadonlyArray<Mapping>
 
 const MoveName = Schema.Literals(["Up", "Down", "Left", "Right"])
-/** The moves of directions 1 to 4. */
-const MappingFromJson = Schema.Tuple([MoveName, MoveName, MoveName, MoveName]).check(
-  Schema.makeFilter((mapping) =>
-    new Set(mapping).size === 4 ? undefined : `Expected each move once, got ${JSON.stringify(mapping)}`
+const MappingFromJson = Schema.Tuple([MoveName, MoveName, MoveName, MoveName])
+  .annotate({ description: "The moves of directions 1 to 4, each once" })
+  .check(
+    Schema.makeFilter((mapping) =>
+      new Set(mapping).size === 4 ? undefined : `Expected each move once, got ${JSON.stringify(mapping)}`
+    )
   )
-)
 const MappingIndex = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mappings.length - 1 }))
 
 export const Options = Schema.Struct({
   ...lakeOptionFields,
-  /** `per_pack`: drawn for each pack; `per_task`: told by each task; `global`: told by the two options below. */
-  mappingMode: option(Schema.Literals(["per_pack", "per_task", "global"]), "per_pack"),
-  mapping: option(Schema.NullOr(MappingFromJson), null),
-  /** A place in `mappings`, for where `mapping` is null. */
-  mappingIndex: option(MappingIndex, 0)
+  mappingMode: option(
+    Schema.Literals(["per_pack", "per_task", "global"]),
+    "per_pack",
+    "Whether the mapping is drawn for each pack, told by each task, or told by the two options below"
+  ),
+  mapping: option(Schema.NullOr(MappingFromJson), null, "The mapping in mode global; null for the one of the index"),
+  mappingIndex: option(
+    MappingIndex,
+    0,
+    "A place among the 24 mappings in lexicographic order of (Down, Right, Up, Left): 0 is Down, Right, Up, Left"
+  )
 })
 export type Options = typeof Options.Type
 
-/** `{ "mapping": ["Left", "Up", "Down", "Right"] }`: the moves of directions 1 to 4; null where every task has its own. */
+/** `{ "mapping": ["Left", "Up", "Down", "Right"] }`; null where every task has its own. */
 export const Knowledge = Schema.Struct({ mapping: Schema.NullOr(MappingFromJson) })
 export type Knowledge = typeof Knowledge.Type
 

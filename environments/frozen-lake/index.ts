@@ -74,6 +74,7 @@ Reason briefly in <think>...</think>, then give exactly one action, like this: $
     parse: (reply) => parseWords(reply, directions),
     trajectory: ({ context }) => trajectoryWords(context, directions),
     context: parseContext,
+    describe: () => "",
     replyTokens: { solve: 2, update: 10 }
   },
   feedback: {

@@ -3,16 +3,23 @@ import { Effect, Schema } from "effect"
 import type { Rng } from "../../src/environment.ts"
 import { drawMap, flaw } from "./lake.ts"
 
-const LakeMap = Schema.Array(Schema.String).check(
-  Schema.makeFilter((rows) => {
-    const expected = flaw(rows)
-    return expected === undefined ? undefined : `Expected ${expected}, got ${JSON.stringify(rows)}`
+const LakeMap = Schema.Array(Schema.String)
+  .annotate({
+    description: 'A square map, row by row in letters S (start), F (frozen), H (hole) and G (goal): ["SF", "HG"]'
   })
-)
+  .check(
+    Schema.makeFilter((rows) => {
+      const expected = flaw(rows)
+      return expected === undefined ? undefined : `Expected ${expected}, got ${JSON.stringify(rows)}`
+    })
+  )
 
-/** An option and its default. */
-export const option = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
-  schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
+/** An option with its default. The description goes into the JSON schema that people are shown. */
+export const option = <S extends Schema.Top>(schema: S, value: S["Type"], description: string) =>
+  schema.pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
+    Schema.annotateEncoded({ description: `${description}. Default: ${JSON.stringify(value)}` })
+  )
 
 const inOrder = Schema.makeFilter(([low, high]: readonly [number, number]) =>
   low <= high ? undefined : `Expected [lowest, highest], got [${low}, ${high}]`
@@ -23,17 +30,20 @@ const Count = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }))
 
 /** Fields of the options, so that an environment can add its own. The defaults are the published training set. */
 export const lakeOptionFields = {
-  /** Lowest and highest edge length of the map, drawn per task. */
-  size: option(Schema.Tuple([Size, Size]).check(inOrder), [4, 5]),
-  /** Lowest and highest probability that a tile is frozen, drawn per task. */
-  p: option(Schema.Tuple([Probability, Probability]).check(inOrder), [0.6, 0.7]),
-  /** Maps are accepted up to a shortest path of this many moves plus one. */
-  pathBound: option(Count, 6),
-  /** Steps after which a walk is over. */
-  stepCap: option(Count, 8),
-  slippery: option(Schema.Boolean, false),
-  /** The map of every task, row by row in letters S, F, H and G, instead of drawn ones. */
-  map: option(Schema.NullOr(LakeMap), null)
+  size: option(
+    Schema.Tuple([Size, Size]).check(inOrder),
+    [4, 5],
+    "Lowest and highest edge length of the map, drawn per task"
+  ),
+  p: option(
+    Schema.Tuple([Probability, Probability]).check(inOrder),
+    [0.6, 0.7],
+    "Lowest and highest probability that a tile is frozen, drawn per task"
+  ),
+  pathBound: option(Count, 6, "Maps are accepted up to a shortest path of this many moves plus one"),
+  stepCap: option(Count, 8, "Steps after which a task is over"),
+  slippery: option(Schema.Boolean, false, "Two moves in three slip to one side"),
+  map: option(Schema.NullOr(LakeMap), null, "The map of every task, instead of drawn ones")
 }
 const Options = Schema.Struct(lakeOptionFields)
 export type LakeOptions = typeof Options.Type
@@ -44,7 +54,6 @@ export const hard = { size: [6, 7], pathBound: 8, stepCap: 10 } as const
 
 /** Fields of a task. Only `map` is needed; the others tell where a drawn one came from. */
 export const lakeTaskFields = {
-  /** Rows in letters S (start), F (frozen), H (hole) and G (goal): `["SF", "HG"]`. */
   map: LakeMap,
   seed: Schema.optionalKey(Schema.Int),
   size: Schema.optionalKey(Schema.Int),

@@ -218,6 +218,9 @@ it("an episode ends within its cap, and goes on from a snapshot saved as JSON as
 })
 
 describe("contexts in terse style", () => {
+  it("can tell the truth", () => {
+    expect(terse!.describe!({ mapping: ["Left", "Up", "Down", "Right"] })).toBe("1 L 2 U 3 D 4 R")
+  })
   it.each(["", "1 U 2 ? 3 L 4 #", "D"])("%j is one", (context) => {
     expect(terse!.context!(context)).toEqual({ context })
   })
@@ -289,6 +292,28 @@ describe("careful", () => {
       }),
       { seed: 5, numRuns: 60 }
     )
+  })
+
+  it("tries out what it does not know when the goal is out of reach", () => {
+    const reading = { size: 3, at: 4, goal: 0, isHole: () => false, stepsLeft: 1 }
+    const leftIsKnown = both([4, 15, 15, 15], nothingKnown)!
+    expect(bestKinds(reading, leftIsKnown)).toEqual([leftIsKnown[1]])
+  })
+
+  it("takes a shortest path when it knows everything", () => {
+    const map = ["SFFF", "FFFF", "FFFF", "FFFG"]
+    const context = `Hints: ${knowledge.describe({ mapping: mappings[9]! })}`
+    const snapshots = walk(obscure, startOn(map, { mapping: mappings[9]! }), [])
+    for (let step = 0; step < 6; step++) {
+      const prompt = {
+        kind: "solve" as const,
+        messages: [{ role: "user" as const, content: chat.user(snapshots.at(-1)) }]
+      }
+      const parsed = chat.parse(obscure.agents.careful(prompt, context, stream("path", step)))
+      const event = { type: "answer", ...parsed, rng: stream("") }
+      snapshots.push(transitions(obscure.machine).transition(snapshots.at(-1), event as never)[0])
+    }
+    expect(snapshots.at(-1).value).toBe("onGoal")
   })
 
   it("never rules out the truth, and knows more from task to task", () => {
@@ -375,6 +400,17 @@ describe("demonstrations", () => {
     }
     return { solved, recalls, right }
   }
+
+  it.each([
+    ["drill", 0.3 + (0.7 * 0.2) / 1.2],
+    ["mediocre", 0.7]
+  ])("of stage %s begin with an empty context in a share of %d", (stage, share) => {
+    const contexts = Array.from({ length: 2_000 }, (_, i) =>
+      demonstrate!.context(stage, { mapping: ["Left", "Up", "Down", "Right"] }, stream("first", i))
+    )
+    expect(Math.abs(contexts.filter((context) => context === "").length / 2_000 - share)).toBeLessThan(0.04)
+    for (const context of contexts) expect(context).toMatch(/^(1 [L?] 2 [U?] 3 [D?] 4 [R?])?$/)
+  })
 
   it("mediocre ones are as bad as the untrained model", () => {
     const { solved } = demonstrated("mediocre", 1_000, true)

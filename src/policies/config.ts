@@ -6,7 +6,7 @@
  */
 import { Result, Schema } from "effect"
 import type { TransformerConfig } from "../kernels/transformer.ts"
-import { type Fault, faultOf } from "./checkpoint-error.ts"
+import { decodeJson, type Fault } from "./checkpoint-file.ts"
 
 const families = ["qwen3", "qwen2", "llama"] as const
 
@@ -61,11 +61,9 @@ const PolicyConfig = Schema.Struct({
   quantization_config: only(null, "null: quantised checkpoints are not supported")
 })
 
-export const readConfig = (json: unknown): Result.Result<TransformerConfig, Fault> =>
+export const readConfig = (json: object): Result.Result<TransformerConfig, Fault> =>
   Result.gen(function* () {
-    const found = yield* Result.mapError(Schema.decodeUnknownResult(PolicyConfig)(json), (error) =>
-      faultOf(error.issue, json)
-    )
+    const found = yield* decodeJson(PolicyConfig, json)
     const family = found.model_type
     const heads = found.num_attention_heads
     const config: TransformerConfig = {

@@ -79,6 +79,10 @@ export const freshPacks = (
   return dealPacks([taskSet], rows, { ...options, strategy, pad: false, seeds: "runtime" })
 }
 
+/** How many of `total` fall to one of `parts`, as evenly as possible, the first ones more. */
+export const shareOf = (total: number, parts: number, place: number): number =>
+  Math.floor(total / parts) + (place < total % parts ? 1 : 0)
+
 /** The G lifecycles of each pack, group by group. */
 export const planGroups = (packs: ReadonlyArray<Pack>, groupSize: number, settings: Settings): Array<Plan> =>
   packs.flatMap((pack) => Array.from({ length: groupSize }, (_, run) => ({ pack, run, settings })))

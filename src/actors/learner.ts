@@ -1,0 +1,84 @@
+/**
+ * The learner: holds the newest weights and the optimiser's moments, turns weighted sequences into a gradient with all
+ * model workers, takes a step and publishes the next policy version by handing over its buffer.
+ */
+import { Effect, Queue, Schema } from "effect"
+import { type AdamWOptions, type AdamWState, adamWStep } from "../kernels/adamw.ts"
+import type { GradientRow } from "../kernels/model.ts"
+import { microBatches } from "../kernels/sequences.ts"
+import type { TransformerConfig } from "../kernels/transformer.ts"
+import { type ModelFailure, type ModelWorkers, sharedWeights } from "./model-workers.ts"
+
+/** A gradient that is not finite never reaches the weights. */
+export class GradientNotFinite extends Schema.TaggedError<GradientNotFinite>()("GradientNotFinite", {
+  policyVersion: Schema.Int
+}) {
+  override get message() {
+    return `the gradient at policy version ${this.policyVersion} is not finite; lower the learning rate or clip more`
+  }
+}
+
+export interface Learner {
+  /** Optimiser steps taken, by which the weights are known to the workers. */
+  policyVersion: number
+  weights: Float32Array
+  /** Begun anew where training enters another stage. */
+  moments: AdamWState
+}
+
+/** Padded tokens of a micro-batch: what stays in the processor's cache is fastest. */
+const budgetTokens = 2560
+
+/**
+ * The gradient of the sum over all rows of weight times log-probability, and the log-probabilities row by row.
+ * Micro-batches go to whichever worker is free; they are added up in their own order, so the sum never depends on that.
+ */
+export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRow>(
+  workers: ModelWorkers,
+  version: number,
+  rows: ReadonlyArray<Row>,
+  temperature: number
+) {
+  const batches = microBatches(rows, budgetTokens)
+  const free = yield* Queue.bounded<ModelWorkers["workers"][number]>(workers.workers.length)
+  yield* Queue.offerAll(free, workers.workers)
+  const results = yield* Effect.forEach(
+    batches,
+    (batch) =>
+      Effect.acquireUseRelease(
+        Queue.take(free),
+        (worker) => worker.call({ type: "gradient", version, rows: batch, temperature }),
+        (worker) => Queue.offer(free, worker)
+      ),
+    { concurrency: workers.workers.length }
+  )
+  const [sum, ...others] = results.map(({ gradient }) => gradient)
+  for (const gradient of others) for (let i = 0; i < gradient.length; i++) sum![i]! += gradient[i]!
+  const logprobs = new Map(batches.flatMap((batch, b) => batch.map((row, i) => [row, results[b]!.logprobs[i]!] as const)))
+  return { gradient: sum, logprobs }
+})
+
+/**
+ * One step of the optimiser on weighted sequences; rows whose weights are all 0 should be left out. Without rows nothing
+ * is learnt and the version stays.
+ */
+export const learn = Effect.fnUntraced(function* <Row extends GradientRow>(
+  learner: Learner,
+  config: TransformerConfig,
+  workers: ModelWorkers,
+  rows: ReadonlyArray<Row>,
+  options: AdamWOptions & { readonly temperature: number }
+): Effect.fn.Return<
+  { readonly gradientNorm: number; readonly logprobs: ReadonlyMap<Row, ReadonlyArray<number>> },
+  ModelFailure | GradientNotFinite
+> {
+  const { gradient, logprobs } = yield* batchGradient(workers, learner.policyVersion, rows, options.temperature)
+  if (gradient === undefined) return { gradientNorm: 0, logprobs }
+  const next = sharedWeights(config)
+  const gradientNorm = adamWStep(learner.weights, gradient, learner.moments, options, next)
+  if (!Number.isFinite(gradientNorm)) return yield* new GradientNotFinite({ policyVersion: learner.policyVersion })
+  learner.weights = next
+  learner.policyVersion++
+  yield* workers.publish(learner.policyVersion, next)
+  return { gradientNorm, logprobs }
+})

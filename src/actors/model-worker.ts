@@ -1,0 +1,48 @@
+/** The thread of one model: carries out calls one after the other. Nothing but a model lives here. */
+import { parentPort, workerData } from "node:worker_threads"
+import { openModel } from "../kernels/model.ts"
+import type { TransformerConfig } from "../kernels/transformer.ts"
+import type { ModelAnswer, ModelCall } from "./model-workers.ts"
+
+const port = parentPort!
+const { config, threads } = workerData as { config: TransformerConfig; threads: number }
+const model = openModel(config, threads)
+
+/** The newest versions: a call may still ask for the one before. */
+const versions = new Map<number, Float32Array>()
+const weightsOf = (version: number): Float32Array => {
+  const weights = versions.get(version)
+  if (weights === undefined) throw new Error(`policy version ${version} is not published here`)
+  return weights
+}
+
+const carryOut = (call: ModelCall): Promise<unknown> | undefined => {
+  switch (call.type) {
+    case "publish":
+      versions.set(call.version, call.weights)
+      for (const old of versions.keys()) if (versions.size > call.keep) versions.delete(old)
+      return undefined
+    case "generate":
+      return model.generate(weightsOf(call.version), call.rows, call)
+    case "score":
+      return model.score(weightsOf(call.version), call.rows, call)
+    case "gradient":
+      return model.gradient(weightsOf(call.version), call.rows, call)
+    case "stop":
+      return model.release()
+  }
+}
+
+let last: Promise<void> = Promise.resolve()
+port.on("message", ({ id, call }: { id: number; call: ModelCall }) => {
+  last = last.then(async () => {
+    let answer: ModelAnswer
+    try {
+      answer = { id, result: await carryOut(call) }
+    } catch (error) {
+      answer = { id, failure: error instanceof Error ? error.message : String(error) }
+    }
+    port.postMessage(answer)
+    if (call.type === "stop") port.close()
+  })
+})

@@ -1,0 +1,109 @@
+/**
+ * Worker threads that run one model each.
+ *
+ * A run blocks its thread and can neither be cancelled nor killed (ending a thread in the middle of one aborts the
+ * process), so a worker is asked to stop and is waited for. Weights are shared memory: publishing a policy version hands
+ * over a reference, and a call names the version that it wants.
+ */
+import { Worker } from "node:worker_threads"
+import { Effect, Schema } from "effect"
+import type { Generated, GenerateRow, GradientRow, ScoreRow } from "../kernels/model.ts"
+import { parameterCount, type TransformerConfig } from "../kernels/transformer.ts"
+
+interface Run<Row> {
+  readonly version: number
+  readonly rows: ReadonlyArray<Row>
+  readonly temperature: number
+}
+
+/** What a worker is asked. */
+export type ModelCall =
+  | { readonly type: "publish"; readonly version: number; readonly weights: Float32Array; readonly keep: number }
+  | ({ readonly type: "generate"; readonly end: number } & Run<GenerateRow>)
+  | ({ readonly type: "score" } & Run<ScoreRow>)
+  | ({ readonly type: "gradient" } & Run<GradientRow>)
+  | { readonly type: "stop" }
+
+export type ModelAnswer = { readonly id: number } & ({ readonly result: unknown } | { readonly failure: string })
+
+/** A worker thread ended or its model refused a call. */
+export class ModelFailure extends Schema.TaggedError<ModelFailure>()("ModelFailure", { reason: Schema.String }) {
+  override get message() {
+    return `model worker: ${this.reason}`
+  }
+}
+
+interface Results {
+  readonly generate: ReadonlyArray<Generated>
+  readonly score: ReadonlyArray<ReadonlyArray<number>>
+  readonly gradient: { readonly gradient: Float32Array; readonly logprobs: ReadonlyArray<ReadonlyArray<number>> }
+}
+
+type Asked = Extract<ModelCall, { readonly type: keyof Results }>
+
+export interface ModelWorker {
+  readonly call: <C extends Asked>(call: C) => Effect.Effect<Results[C["type"]], ModelFailure>
+}
+
+export interface ModelWorkers {
+  readonly workers: ReadonlyArray<ModelWorker>
+  /** Makes a policy version known to all workers; the two before it stay usable for calls on their way. */
+  readonly publish: (version: number, weights: Float32Array) => Effect.Effect<void>
+}
+
+/** Versions that a worker holds: the newest, and what calls on their way may still name. */
+const keptVersions = 3
+
+/** A flat vector of all parameters in memory that threads share. */
+export const sharedWeights = (config: TransformerConfig): Float32Array =>
+  new Float32Array(new SharedArrayBuffer(4 * parameterCount(config)))
+
+const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
+
+const openWorker = (config: TransformerConfig, threads: number) => {
+  const worker = new Worker(entry, { workerData: { config, threads } })
+  const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
+  let calls = 0
+  let ended: ModelFailure | undefined
+  const end = (reason: string): void => {
+    ended ??= new ModelFailure({ reason })
+    for (const answer of waiting.values()) answer(Effect.fail(ended))
+    waiting.clear()
+  }
+  worker.on("message", (answer: ModelAnswer) => {
+    const reply = waiting.get(answer.id)
+    waiting.delete(answer.id)
+    reply?.("failure" in answer ? Effect.fail(new ModelFailure({ reason: answer.failure })) : Effect.succeed(answer.result))
+  })
+  worker.on("error", (error: Error) => end(error.message))
+  worker.on("exit", (code) => end(`the thread has ended with code ${code}`))
+
+  const post = (call: ModelCall): number => {
+    const id = calls++
+    worker.postMessage({ id, call })
+    return id
+  }
+  const call = (asked: ModelCall): Effect.Effect<any, ModelFailure> =>
+    Effect.callback((resume) => {
+      if (ended === undefined) waiting.set(post(asked), resume)
+      else resume(Effect.fail(ended))
+    })
+  return { worker: { call } satisfies ModelWorker, publish: post, stop: Effect.ignore(call({ type: "stop" })) }
+}
+
+/** Starts `count` workers of `threads` threads each; closing the scope lets their last run end and stops them. */
+export const makeModelWorkers = (config: TransformerConfig, count: number, threads = 1) =>
+  Effect.acquireRelease(
+    Effect.sync(() => Array.from({ length: count }, () => openWorker(config, threads))),
+    (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
+  ).pipe(
+    Effect.map(
+      (opened): ModelWorkers => ({
+        workers: opened.map(({ worker }) => worker),
+        publish: (version, weights) =>
+          Effect.sync(() => {
+            for (const { publish } of opened) publish({ type: "publish", version, weights, keep: keptVersions })
+          })
+      })
+    )
+  )

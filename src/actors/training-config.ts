@@ -1,0 +1,96 @@
+/** The configuration of a training run: what there is to set, its defaults and its presets. */
+import { Effect, Schema } from "effect"
+
+const positive = Schema.Finite.check(Schema.isGreaterThan(0))
+const share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const atLeast1 = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+
+const withDefault = <A, I>(schema: Schema.Codec<A, I>, value: I, description: string) =>
+  schema.annotate({ description }).pipe(Schema.withDecodingDefaultKey(Effect.succeed(value)))
+
+const section = <F extends Schema.Struct.Fields>(fields: F) =>
+  Schema.Struct(fields).pipe(Schema.withDecodingDefaultKey(Effect.succeed({} as never)))
+
+/** Options that their own module checks, by name. */
+const options = Schema.Record(Schema.String, Schema.Unknown)
+
+export const TrainingConfig = Schema.Struct({
+  environments: withDefault(
+    Schema.Array(Schema.String),
+    ["frozen-lake-obscure"],
+    "Task sets, each an environment id or path with an optional :preset; several are mixed evenly"
+  ),
+  policy: withDefault(Schema.String, "", "A policy to start from, which skips the warm start; empty for a new one"),
+  seed: withDefault(Schema.Int, 1, "Base seed of everything random"),
+  updates: withDefault(count, 160, "Policy updates on lifecycles, not counting the warm start"),
+  concurrency: withDefault(atLeast1, 64, "Lifecycles in flight; changes no result"),
+  shards: withDefault(atLeast1, 2, "Model workers, each a thread; changes no result"),
+  device: withDefault(Schema.Literals(["cpu"]), "cpu", "Where the model runs"),
+  style: withDefault(Schema.Literals(["terse"]), "terse", "Style of the prompts"),
+  environment: withDefault(options, {}, "Options of the environments, over their presets"),
+  model: section({
+    family: withDefault(Schema.Literals(["qwen3", "qwen2", "llama"]), "llama", "Family of a new policy"),
+    hiddenSize: withDefault(atLeast1, 64, "Width of the residual stream"),
+    innerSize: withDefault(atLeast1, 192, "Width of the feed-forward layers"),
+    layers: withDefault(atLeast1, 4, "Layers"),
+    heads: withDefault(atLeast1, 4, "Query heads"),
+    keyValueHeads: withDefault(atLeast1, 4, "Key and value heads; divides heads"),
+    headSize: withDefault(atLeast1, 16, "Size of a head; even"),
+    maxPositions: withDefault(atLeast1, 512, "Longest sequence in tokens"),
+    ropeTheta: withDefault(positive, 1000, "Base of the rotary positions")
+  }),
+  warmStart: section({
+    lifecycles: withDefault(atLeast1, 24, "Demonstrated lifecycles of one step"),
+    learningRate: withDefault(positive, 3e-3, "Peak"),
+    warmUp: withDefault(count, 50, "Steps of linear rise"),
+    minimum: withDefault(atLeast1, 100, "Least steps of the drill"),
+    maximum: withDefault(atLeast1, 600, "Most steps of the drill"),
+    recall: withDefault(share, 0.88, "The drill ends at this probability of what follows from context or episode"),
+    settle: withDefault(atLeast1, 100, "Steps on mediocre demonstrations"),
+    floor: withDefault(share, 0.05, "Share of the peak at which the cosine of the last steps ends"),
+    checkpointEvery: withDefault(atLeast1, 50, "Steps between checkpoints of the warm start")
+  }),
+  rollout: section({
+    packs: withDefault(atLeast1, 8, "Packs of one update"),
+    groupSize: withDefault(atLeast1, 8, "Lifecycles of each pack (G)"),
+    packSize: withDefault(atLeast1, 4, "Tasks of a pack (S)"),
+    temperature: withDefault(positive, 1, "Of sampling"),
+    minimum: withDefault(count, 0, "Survivors that a group needs after retries; 0 for all of them"),
+    onParseFailure: withDefault(
+      Schema.Literals(["fallback", "keep"]),
+      "fallback",
+      "What becomes of the context when an update reply can't be read"
+    ),
+    updatePenalty: withDefault(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "For an unreadable update reply")
+  }),
+  credit: section({
+    estimator: withDefault(Schema.String, "causal", "causal, grpo, or the file of a plug-in"),
+    options: withDefault(options, {}, "Options of the estimator")
+  }),
+  loss: withDefault(options, {}, "Options of the REC loss, over the published choice"),
+  optimizer: section({
+    learningRate: withDefault(positive, 5e-4, "Of policy updates"),
+    warmUp: withDefault(count, 5, "Updates of linear rise"),
+    finalShare: withDefault(share, 1, "Share of the learning rate at the last update; falls by a cosine"),
+    beta1: withDefault(share, 0.9, "Decay of the first moment"),
+    beta2: withDefault(share, 0.95, "Decay of the second moment"),
+    epsilon: withDefault(positive, 1e-8, "Keeps the quotient of the moments finite"),
+    weightDecay: withDefault(share, 0, "Decoupled"),
+    clipNorm: withDefault(positive, 1, "Largest norm of a gradient")
+  }),
+  evaluation: section({
+    packs: withDefault(count, 500, "Packs of the evaluations before and after; 0 for none"),
+    packSize: withDefault(atLeast1, 4, "Tasks of a pack there")
+  }),
+  checkpointEvery: withDefault(atLeast1, 20, "Policy updates between checkpoints")
+})
+export type TrainingConfig = typeof TrainingConfig.Type
+
+/** Named settings, over the defaults. */
+export const presets: Readonly<Record<string, object>> = {
+  /** The defaults: from nothing to a risen curve in minutes. */
+  spark: {},
+  /** The same policy for longer, with the published estimator, loss, group and pack size. */
+  published: { updates: 4000, optimizer: { finalShare: 0.1 }, checkpointEvery: 100 }
+}

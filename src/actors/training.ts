@@ -1,0 +1,353 @@
+/**
+ * A training run from end to end: warm start, evaluation, policy updates on lifecycles, evaluation.
+ *
+ * The course machine says what comes next, this fiber does it. Between two steps everything that matters is the course's
+ * snapshot, the weights and the optimiser's moments; they change together or not at all, and a checkpoint is those
+ * three. All else is derived from seeds, so a run resumed from any checkpoint gives the bytes of one never interrupted.
+ */
+import { Clock, Effect, FileSystem, Fiber, Option, Schema } from "effect"
+import { adamWState } from "../kernels/adamw.ts"
+import type { Credit, Experience } from "../kernels/credit/estimator.ts"
+import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
+import { parameterCount } from "../kernels/transformer.ts"
+import type { Lifecycle } from "../machines/episode.ts"
+import { course, courseMachine, type CourseSnapshot } from "../machines/learner.ts"
+import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../policies/checkpoint.ts"
+import { Policy } from "../policies/policy.ts"
+import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
+import { demonstrate } from "./demonstrations.ts"
+import { type Evaluation, evaluate } from "./evaluate.ts"
+import { makeInference } from "./inference.ts"
+import type { Learner } from "./learner.ts"
+import { makeModelWorkers, sharedWeights } from "./model-workers.ts"
+import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
+import { freshPacks, planGroups, rollout, shareOf, type TaskSet } from "./rollout.ts"
+import type { RunFolder } from "./run-folder.ts"
+import type { TrainingConfig } from "./training-config.ts"
+import { imitate, warmStartRate } from "./warm-start.ts"
+
+/** Where a run stands, for whoever watches. */
+export interface TrainingNews {
+  readonly stage: "drill" | "settling" | "evaluation" | "training"
+  readonly done: number
+  readonly total: number
+  /** Sequence tokens trained and generated in this stage. */
+  readonly tokens: number
+  /** Share of successes by position in the newest rollout. */
+  readonly success?: ReadonlyArray<number>
+}
+
+export interface TrainingOptions {
+  readonly config: TrainingConfig
+  readonly taskSets: ReadonlyArray<TaskSet>
+  /** The policy to begin with, when no checkpoint is there to go on from. */
+  readonly policy: Checkpoint
+  readonly folder: RunFolder
+  readonly estimate: (experiences: ReadonlyArray<Experience>) => Credit
+  readonly onNews: (news: TrainingNews) => Effect.Effect<void>
+}
+
+/** What a run has measured: one evaluation for each task set. */
+export interface TrainingResult {
+  readonly updates: number
+  readonly tokens: number
+  readonly before: ReadonlyArray<Evaluation>
+  readonly after: ReadonlyArray<Evaluation>
+}
+
+/** Beside the policy in a checkpoint: where the course stood. The moments are in `optimizer.safetensors`. */
+const SavedState = Schema.fromJsonString(
+  Schema.Struct({
+    format: Schema.Literal(1),
+    /** The state of the course machine. */
+    value: Schema.String,
+    /** Its data; the plan comes from the configuration. */
+    step: Schema.Int,
+    update: Schema.Int,
+    recall: Schema.Finite,
+    policyVersion: Schema.Int,
+    /** Steps that the moments have seen. */
+    optimizerSteps: Schema.Int,
+    tokens: Schema.Int
+  })
+)
+type SavedState = typeof SavedState.Type
+
+const stateFile = "state.json"
+const optimizerFile = "optimizer.safetensors"
+const metricsFile = "metrics.jsonl"
+const warmStartFile = "warm-start.jsonl"
+const beforeFile = "before.json"
+const warmStartFolder = "warm-start"
+
+export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
+  const { config, folder, onNews, taskSets } = options
+  const { rollout: rolling, seed } = config
+  const files = yield* FileSystem.FileSystem
+  const begun = yield* begin(options)
+  const { learner, policy } = begun
+  let { at, tokens } = begun
+  const { config: model, tokenizer } = policy
+  const settings: Settings = {
+    ...defaultSettings,
+    style: "terse",
+    temperature: rolling.temperature,
+    onParseFailure: rolling.onParseFailure,
+    updatePenalty: { coefficient: rolling.updatePenalty }
+  }
+  const workers = yield* makeModelWorkers(model, config.shards)
+  yield* workers.publish(learner.policyVersion, learner.weights)
+  const agent = yield* makeInference({
+    name: folder.path,
+    style: "terse",
+    tokenizer,
+    workers,
+    maxPositions: model.maxPositions,
+    policyVersion: () => learner.policyVersion
+  })
+
+  const save = (path: string) =>
+    Effect.gen(function* () {
+      const { context, value } = at
+      const { step, update, recall } = context
+      const declares = { ...policy.declares, environments: config.environments, policyVersion: learner.policyVersion }
+      yield* writeCheckpoint(path, { ...policy, weights: learner.weights, declares })
+      const shape = [learner.weights.length]
+      const moments = encodeSafetensors([
+        ["first", { shape, data: learner.moments.first }],
+        ["second", { shape, data: learner.moments.second }]
+      ])
+      yield* files.writeFile(`${path}/${optimizerFile}`, Buffer.concat(moments))
+      const state: SavedState = {
+        format: 1,
+        value: String(value),
+        step,
+        update,
+        recall,
+        policyVersion: learner.policyVersion,
+        optimizerSteps: learner.moments.step,
+        tokens
+      }
+      yield* files.writeFileString(`${path}/${stateFile}`, `${yield* Schema.encodeEffect(SavedState)(state)}\n`)
+    })
+  const checkpoint = Effect.suspend(() =>
+    isWarmStart(at)
+      ? publishCheckpoint(folder.at(warmStartFolder), learner.policyVersion, save)
+      : folder.publish(at.context.update, save)
+  )
+
+  const evaluateAll = Effect.fnUntraced(function* () {
+    const { packs, packSize } = config.evaluation
+    const evaluations: Array<Evaluation> = []
+    let done = 0
+    for (const taskSet of packs === 0 ? [] : taskSets) {
+      const evaluation = evaluate(taskSet, {
+        packs,
+        packSize,
+        strategy: "cod",
+        context: "own",
+        seed,
+        seeds: 1,
+        settings,
+        concurrency: Math.max(config.concurrency, evaluationConcurrency),
+        onLifecycle: () => onNews({ stage: "evaluation", done: ++done, total: packs * taskSets.length, tokens: 0 })
+      })
+      evaluations.push(yield* Effect.provideService(evaluation, Policy, agent))
+    }
+    return evaluations
+  })
+
+  // ---- warm start
+
+  const demonstrations = (stage: number, step: number) =>
+    demonstrate({
+      taskSets,
+      tokenizer,
+      settings,
+      baseSeed: seed,
+      stage,
+      step,
+      lifecycles: config.warmStart.lifecycles,
+      packSize: rolling.packSize
+    })
+  /** The batch after the present one is made while the workers learn. */
+  let ahead: { readonly stage: number; readonly step: number; readonly fiber: Fiber.Fiber<Demonstrations> } | undefined
+  while (isWarmStart(at)) {
+    const stage = at.value === "drilling" ? 0 : 1
+    const { step } = at.context
+    const ready = ahead?.stage === stage && ahead.step === step
+    if (!ready && ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
+    const batch: Demonstrations = yield* ready ? Fiber.join(ahead!.fiber) : demonstrations(stage, step)
+    ahead = { stage, step: step + 1, fiber: yield* Effect.forkChild(demonstrations(stage, step + 1)) }
+    const rate = warmStartRate(at, config)
+    const started = yield* Clock.currentTimeMillis
+    yield* Effect.uninterruptible(
+      Effect.gen(function* () {
+        const { tokens: learnt, ...metrics } = yield* imitate(learner, model, workers, batch, config, rate)
+        tokens += learnt
+        const line = { policyVersion: learner.policyVersion, stage: at.value, step, learningRate: rate, ...metrics }
+        ;[at] = course.transition(at, { type: "demonstrated", recall: metrics.recall })
+        if (!isWarmStart(at)) learner.moments = adamWState(learner.weights.length)
+        yield* folder.append(warmStartFile, line)
+        yield* folder.append("timing.jsonl", { ...line, millis: (yield* Clock.currentTimeMillis) - started })
+        const due = isWarmStart(at) && learner.policyVersion % config.warmStart.checkpointEvery === 0
+        if (due || !isWarmStart(at)) yield* checkpoint
+      })
+    )
+    const { maximum } = config.warmStart
+    yield* onNews(
+      stage === 0
+        ? { stage: "drill", done: step + 1, total: maximum, tokens }
+        : { stage: "settling", done: step + 1, total: config.warmStart.settle, tokens }
+    )
+  }
+  if (ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
+  yield* files.remove(folder.at(warmStartFolder), { recursive: true, force: true })
+
+  // ---- policy updates
+
+  const before = (yield* files.exists(folder.at(beforeFile)))
+    ? (JSON.parse(yield* files.readFileString(folder.at(beforeFile))) as ReadonlyArray<Evaluation>)
+    : yield* evaluateAll()
+  yield* folder.write(beforeFile, `${JSON.stringify(before, null, 2)}\n`)
+
+  while (at.value === "improving") {
+    const { update } = at.context
+    const started = yield* Clock.currentTimeMillis
+    const plans = taskSets.flatMap((taskSet, place) => {
+      const count = shareOf(rolling.packs, taskSets.length, place)
+      const packs = freshPacks(taskSet, { phase: "train", baseSeed: seed, epoch: update, count, size: rolling.packSize })
+      return planGroups(packs, rolling.groupSize, settings)
+    })
+    const rolled = yield* Effect.provideService(
+      rollout(plans, {
+        concurrency: config.concurrency,
+        minimum: rolling.minimum === 0 ? undefined : rolling.minimum
+      }),
+      Policy,
+      agent
+    )
+    const sampled = yield* Clock.currentTimeMillis
+    const credit = options.estimate(
+      experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
+    )
+    const rate = updateRate(update, config)
+    yield* Effect.uninterruptible(
+      Effect.gen(function* () {
+        const staleness = learner.policyVersion - sampledVersion(rolled.lifecycles, learner.policyVersion)
+        const learnt = yield* updatePolicy(learner, model, workers, rolled.lifecycles, credit, config, rate)
+        tokens += learnt.tokens
+        ;[at] = course.transition(at, { type: "updated" })
+        const line = {
+          update: at.context.update,
+          policyVersion: learner.policyVersion,
+          ...byPosition(rolled.lifecycles, rolling.packSize),
+          ...learnt,
+          learningRate: rate,
+          staleness,
+          temperatures: credit.temperatures.map(({ temperature }) => temperature),
+          informativeGroups: informativeGroups(rolled.lifecycles, credit),
+          lost: rolled.lost.length,
+          droppedGroups: rolled.dropped.length
+        }
+        yield* folder.append(metricsFile, line)
+        const now = yield* Clock.currentTimeMillis
+        yield* folder.append("timing.jsonl", {
+          update: at.context.update,
+          rolloutMillis: sampled - started,
+          learnMillis: now - sampled
+        })
+        if (at.context.update % config.checkpointEvery === 0 || at.value === "finished") yield* checkpoint
+      })
+    )
+    yield* onNews({
+      stage: "training",
+      done: at.context.update,
+      total: config.updates,
+      tokens,
+      success: byPosition(rolled.lifecycles, rolling.packSize).success
+    })
+  }
+  const after = config.updates === 0 ? before : yield* evaluateAll()
+  return { updates: at.context.update, tokens, before, after } satisfies TrainingResult
+}, Effect.scoped)
+
+type Demonstrations = Effect.Success<ReturnType<typeof demonstrate>>
+
+/** In evaluation nothing is learnt in between, so more lifecycles may be in flight. */
+const evaluationConcurrency = 256
+
+const isWarmStart = ({ value }: CourseSnapshot): boolean => value === "drilling" || value === "settling"
+
+/** The last intact checkpoint, of the updates or of the warm start, or else the policy that was given. */
+const begin = Effect.fnUntraced(function* ({ config, folder, policy }: TrainingOptions) {
+  const { maximum, minimum, recall, settle } = config.warmStart
+  const plan = { drill: { maximum, minimum, recall }, settle, updates: config.updates, skipWarmStart: config.policy !== "" }
+  const saved = yield* folder.lastCheckpoint
+  const found = Option.isSome(saved) ? saved : yield* lastCheckpoint(folder.at(warmStartFolder))
+  if (Option.isNone(found)) {
+    yield* folder.rewind(warmStartFile, () => false)
+    yield* folder.rewind(metricsFile, () => false)
+    const weights = sharedWeights(policy.config)
+    weights.set(policy.weights)
+    const learner: Learner = { policyVersion: 0, weights, moments: adamWState(parameterCount(policy.config)) }
+    return { at: course.initial(plan)[0], learner, policy, tokens: 0 }
+  }
+  const files = yield* FileSystem.FileSystem
+  const { path } = found.value
+  const kept = yield* readCheckpoint(path)
+  const state = yield* Schema.decodeUnknownEffect(SavedState)(yield* files.readFileString(`${path}/${stateFile}`))
+  const moments = decodeSafetensors(yield* files.readFile(`${path}/${optimizerFile}`))
+  const weights = sharedWeights(kept.config)
+  weights.set(kept.weights)
+  const learner: Learner = {
+    policyVersion: state.policyVersion,
+    weights,
+    moments: { step: state.optimizerSteps, first: moments.get("first")!.data, second: moments.get("second")!.data }
+  }
+  yield* folder.rewind(warmStartFile, (line) => line.policyVersion <= state.policyVersion)
+  yield* folder.rewind(metricsFile, (line) => line.update <= state.update)
+  const { recall: smoothed, step, update } = state
+  const snapshot = courseMachine.resolveState({
+    value: state.value as never,
+    context: { plan, step, update, recall: smoothed }
+  }) as CourseSnapshot
+  // A run that was given more updates goes on where it had finished.
+  const at = state.value === "finished" && update < config.updates ? resumed(snapshot) : snapshot
+  return { at, learner, policy: kept, tokens: state.tokens }
+})
+
+const resumed = (snapshot: CourseSnapshot): CourseSnapshot =>
+  courseMachine.resolveState({ value: "improving", context: snapshot.context }) as CourseSnapshot
+
+/** The oldest policy version that any token was sampled from. */
+const sampledVersion = (lifecycles: ReadonlyArray<Lifecycle>, newest: number): number =>
+  lifecycles
+    .flatMap(({ episodes }) => episodes.flatMap(({ steps }) => steps.map(({ policyVersion }) => policyVersion)))
+    .reduce((oldest, version) => Math.min(oldest, version), newest)
+
+const byPosition = (lifecycles: ReadonlyArray<Lifecycle>, packSize: number) => {
+  const episodes = lifecycles.flatMap((lifecycle) => lifecycle.episodes)
+  const updates = episodes.filter(({ kind }) => kind === "update")
+  const mean = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0) / Math.max(1, numbers.length)
+  const solves = Array.from({ length: packSize }, (_, position) =>
+    episodes.filter(({ kind, index }) => kind === "solve" && index === position)
+  )
+  const sampled = episodes.reduce((sum, { steps }) => sum + steps.reduce((n, step) => n + step.tokens.length, 0), 0)
+  return {
+    success: solves.map((solve) => mean(solve.map(({ success }) => Number(success)))),
+    reward: solves.map((solve) => mean(solve.map(({ reward }) => reward))),
+    parseRate: mean(updates.map(({ success }) => Number(success))),
+    sampledTokens: sampled
+  }
+}
+
+/** Share of the groups in which any score differs from 0: the others teach nothing. */
+const informativeGroups = (lifecycles: ReadonlyArray<Lifecycle>, { experiences }: Credit): number => {
+  const groups = new Set(lifecycles.map(({ pack }) => pack))
+  const informative = new Set(
+    experiences.filter(({ score }) => score !== 0).map(({ id }) => id.slice(0, id.indexOf("/")))
+  )
+  return groups.size === 0 ? 0 : informative.size / groups.size
+}

@@ -1,0 +1,59 @@
+/** AdamW (Loshchilov and Hutter 2019) with clipping by global norm, over flat vectors. */
+
+export interface AdamWOptions {
+  /** Step size, positive. */
+  readonly learningRate: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly epsilon: number
+  /** Decoupled decay, at least 0; applied to every parameter. */
+  readonly weightDecay: number
+  /** Largest norm of the gradient; a longer one is scaled down to it. */
+  readonly clipNorm: number
+}
+
+/** Moments of the gradient and how many steps they have seen. Changed in place by `adamWStep`. */
+export interface AdamWState {
+  step: number
+  readonly first: Float32Array
+  readonly second: Float32Array
+}
+
+export const adamWState = (size: number): AdamWState => ({
+  step: 0,
+  first: new Float32Array(size),
+  second: new Float32Array(size)
+})
+
+/**
+ * One step down the gradient.
+ *
+ * @param next receives the new weights; `weights` stay as they are, since a published policy version never changes
+ * @returns the norm of the gradient before clipping; when it is not finite, nothing has been changed
+ */
+export const adamWStep = (
+  weights: Float32Array,
+  gradient: Float32Array,
+  state: AdamWState,
+  options: AdamWOptions,
+  next: Float32Array
+): number => {
+  let square = 0
+  for (let i = 0; i < gradient.length; i++) square += gradient[i]! * gradient[i]!
+  const norm = Math.sqrt(square)
+  if (!Number.isFinite(norm)) return norm
+  const { beta1, beta2, epsilon, learningRate, weightDecay, clipNorm } = options
+  const scale = norm > clipNorm ? clipNorm / norm : 1
+  state.step++
+  const correction1 = 1 - beta1 ** state.step
+  const correction2 = 1 - beta2 ** state.step
+  const { first, second } = state
+  for (let i = 0; i < gradient.length; i++) {
+    const g = gradient[i]! * scale
+    const m = (first[i] = beta1 * first[i]! + (1 - beta1) * g)
+    const v = (second[i] = beta2 * second[i]! + (1 - beta2) * g * g)
+    const w = weights[i]!
+    next[i] = w - learningRate * (m / correction1 / (Math.sqrt(v / correction2) + epsilon) + weightDecay * w)
+  }
+  return norm
+}

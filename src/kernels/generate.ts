@@ -11,7 +11,7 @@ import { Tape } from "./graph/tape.ts"
 import { decode, forward, frame, head, type KeysValues, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
- * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [T * G, T]` causal; `padding [P, 1, 1, T]`;
+ * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [G * T, T]` causal; `padding [P, 1, 1, T]`;
  * `last [P]` int32, the flat index `p * T + length - 1` of each prompt's last token; `lengths [P]` int32;
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
@@ -55,8 +55,9 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
     return before === undefined ? going : g.not(g.or(g.not(before), g.not(going)))
   }
 
-  const { hidden, cache } = forward(f, tokens, mask)
-  const { normed, table } = head(f, graph.gather(hidden, last))
+  const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
+  const { hidden, cache } = forward(f, tokens, mask, last, { positions: lastPositions, mask: padding })
+  const { normed, table } = head(f, hidden)
   const promptLogits = graph.matMul(normed, table, { transB: true })
   // Each prompt's logits once for each of its samples.
   const zeros = graph.zeros(["P", "S", 1])

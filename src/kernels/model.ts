@@ -72,6 +72,38 @@ const options = (threads: number): ort.InferenceSession.SessionOptions => ({
   extra: { session: { intra_op: { allow_spinning: "0" } } }
 })
 
+/**
+ * Lays out rows as P prompts of S samples each, so that rows of one prompt share its keys and values. S is chosen so that
+ * the fewest tokens go through the network.
+ *
+ * @returns the prompts, one for each block of S slots, and the slot of each row
+ */
+const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number) => {
+  const groups = new Map<string, Array<number>>()
+  rows.forEach(({ prompt }, r) => {
+    const key = Buffer.from(Int32Array.from(prompt).buffer).toString("latin1")
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [r])
+    else group.push(r)
+  })
+  const members = [...groups.values()]
+  const length = rows.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 1)
+  const blocks = (S: number) => members.reduce((sum, group) => sum + Math.ceil(group.length / S), 0)
+  const cost = (S: number) => Math.max(2, blocks(S)) * (length + S * maxTokens)
+  const most = members.reduce((largest, group) => Math.max(largest, group.length), 1)
+  let samples = 1
+  for (let S = 2; S <= most; S++) if (cost(S) < cost(samples)) samples = S
+  const prompts: Array<ReadonlyArray<number>> = []
+  const slots = new Int32Array(rows.length)
+  for (const group of members) {
+    group.forEach((row, i) => {
+      if (i % samples === 0) prompts.push(rows[row]!.prompt)
+      slots[row] = (prompts.length - 1) * samples + (i % samples)
+    })
+  }
+  return { prompts, samples, slots }
+}
+
 /** Builds the graphs and their sessions; each is made when it is first used. */
 export const openModel = (config: TransformerConfig, threads = 1): Model => {
   const all = parameters(config)
@@ -141,21 +173,22 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
 
   return {
     generate: async (weights, rows, { temperature, end }) => {
-      const { rows: P, length: T, tokens } = grid(rows.map((row) => row.prompt))
       const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
+      const { prompts, samples: S, slots } = sharePrompts(rows, n)
+      const { rows: P, length: T, tokens } = grid(prompts)
+      const B = P * S
       const padding = new Float32Array(P * T)
-      const lengths = new Int32Array(P).fill(1)
-      const limits = new Int32Array(P).fill(1)
-      const uniforms = new Float32Array(n * P)
-      rows.forEach((row, p) => {
-        lengths[p] = row.prompt.length
-        limits[p] = row.uniforms.length
+      const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? 1)
+      for (let p = 0; p < P; p++) padding.fill(hiddenScore, p * T + lengths[p]!, (p + 1) * T)
+      const limits = new Int32Array(B).fill(1)
+      const uniforms = new Float32Array(n * B)
+      rows.forEach((row, r) => {
+        limits[slots[r]!] = row.uniforms.length
         row.uniforms.forEach((u, i) => {
           // A float32 may round up to 1, which is outside of [0, 1).
-          uniforms[i * P + p] = Math.min(u, 0.99999994)
+          uniforms[i * B + slots[r]!] = Math.min(u, 0.99999994)
         })
       })
-      for (let p = 0; p < P; p++) padding.fill(hiddenScore, p * T + lengths[p]!, (p + 1) * T)
       const run = await (
         await session("generate", () => generateGraph(config, weightsOf))
       ).run({
@@ -169,19 +202,20 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
           [P]
         ),
         lengths: new ort.Tensor("int32", lengths, [P]),
-        uniforms: new ort.Tensor("float32", uniforms, [n, P, 1]),
-        limits: new ort.Tensor("int32", limits, [P]),
+        uniforms: new ort.Tensor("float32", uniforms, [n, P, S]),
+        limits: new ort.Tensor("int32", limits, [B]),
         inverseTemperature: scalar(temperature),
         end: new ort.Tensor("int32", Int32Array.of(end), [])
       })
       const data = (name: string) => run[name]!.data as Int32Array & Float32Array
       const [firstToken, firstLogprob] = [data("firstToken"), data("firstLogprob")]
       const [laterTokens, laterLogprobs] = [data("laterTokens"), data("laterLogprobs")]
-      return rows.map((row, p) => {
-        const reply = { tokens: [firstToken[p]!], logprobs: [firstLogprob[p]!] }
+      return rows.map((row, r) => {
+        const slot = slots[r]!
+        const reply = { tokens: [firstToken[slot]!], logprobs: [firstLogprob[slot]!] }
         for (let i = 0; reply.tokens.length < row.uniforms.length && reply.tokens.at(-1) !== end; i++) {
-          reply.tokens.push(laterTokens[i * P + p]!)
-          reply.logprobs.push(laterLogprobs[i * P + p]!)
+          reply.tokens.push(laterTokens[i * B + slot]!)
+          reply.logprobs.push(laterLogprobs[i * B + slot]!)
         }
         return reply
       })

@@ -10,7 +10,7 @@ import { product } from "./graph/shape.ts"
 import { forward, frame, head, parameters, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
- * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [T * G, T]` causal;
+ * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [G * T, T]` causal;
  * `selected [M]` int32, flat indices `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32,
  * those tokens; `inverseTemperature` scalar.
  */
@@ -24,7 +24,7 @@ const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights) => 
   graph.bind("T", tokens, 1)
   graph.bind("M", selected, 0)
   const f = frame(graph, config, weights)
-  const { normed, table } = head(f, f.tape.rows(forward(f, tokens, mask).hidden, selected))
+  const { normed, table } = head(f, forward(f, tokens, mask, selected).hidden)
   return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets, inverseTemperature) }
 }
 

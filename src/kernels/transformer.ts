@@ -121,34 +121,29 @@ export const frame = (graph: Graph, config: TransformerConfig, weights: Weights)
 /** The same model inside a loop body, which reads the outer weights and tables. */
 const within = (outer: Frame, graph: Graph): Frame => ({ ...outer, tape: new Tape(graph) })
 
-/** Queries, keys and values of one layer, rotated: `[B, T, heads * d]` each. */
+/**
+ * Queries, keys or values of one layer: `x [N, D]` to `[B, heads, T, d]`.
+ *
+ * @param headsFirst brings `[N, heads * d]` into that order
+ * @param positions of the tokens, to rotate queries and keys; none for values
+ */
 const project = (
   f: Frame,
   at: string,
+  name: "q" | "k" | "v",
   x: Value,
-  positions: Value,
-  rows: readonly [string | number, string | number]
-) => {
+  headsFirst: (y: Value, heads: number) => Value,
+  positions?: Value
+): Value => {
   const { tape, config, weights } = f
-  const { epsilon, headSize: d } = config
-  const projection = (name: "q" | "k" | "v", heads: number) => {
-    const weight = weights.get(`${at}self_attn.${name}_proj.weight`)!
-    return tape.reshape(tape.linear(x, weight, weights.get(`${at}self_attn.${name}_proj.bias`)), [...rows, heads * d])
-  }
-  const rotated = (name: "q" | "k", heads: number) => {
-    const norm = weights.get(`${at}self_attn.${name}_norm.weight`)
-    const raw = projection(name, heads)
-    const unit =
-      norm === undefined
-        ? raw
-        : tape.reshape(tape.rmsNorm(tape.reshape(raw, [...rows, heads, d]), norm, epsilon), raw.shape)
-    return tape.rotary(unit, positions, f.cos, f.sin, heads)
-  }
-  return {
-    q: rotated("q", config.heads),
-    k: rotated("k", config.keyValueHeads),
-    v: projection("v", config.keyValueHeads)
-  }
+  const part = (suffix: string) => weights.get(`${at}self_attn.${name}_${suffix}`)
+  const y = headsFirst(
+    tape.linear(x, part("proj.weight")!, part("proj.bias")),
+    name === "q" ? config.heads : config.keyValueHeads
+  )
+  const norm = part("norm.weight")
+  const unit = norm === undefined ? y : tape.rmsNorm(y, norm, config.epsilon)
+  return positions === undefined ? unit : tape.rotary(unit, positions, f.cos, f.sin)
 }
 
 /** Everything of a layer behind the attention: output projection, residual, feed-forward, residual. `x`, `mixed [N, D]`. */
@@ -171,35 +166,48 @@ export interface KeysValues {
 /**
  * The whole sequence at once.
  *
- * @param tokens `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
- * @param mask   `[T * G, T]`, 0 where a query row may look and very negative where not (see `causalMask`)
- * @returns hidden states before the final norm `[N, D]`, and the keys and values of each layer
+ * @param tokens   `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
+ * @param mask     `[G * T, T]`, 0 where a query row may look and very negative where not (see `causalMask`)
+ * @param selected `[M]` int32, flat indices `b * T + t`: of the last layer's outputs only these are made
+ * @param last     given when `selected` names one token of each sequence, so that only these ask in the last layer:
+ *   their positions `[B, 1]` int64, and what they may see, `[B, 1, 1, T]`
+ * @returns hidden states before the final norm `[M, D]`, and the keys and values of each layer
  */
 export const forward = (
   f: Frame,
   tokens: Value,
-  mask: Value
+  mask: Value,
+  selected: Value,
+  last?: { readonly positions: Value; readonly mask: Value }
 ): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
   const { tape, config, weights } = f
-  const { graph } = tape
-  const { hiddenSize: D, headSize: d, keyValueHeads: K } = config
-  const G = config.heads / K
+  const { hiddenSize: D, headSize: d, heads, keyValueHeads: K } = config
+  const G = heads / K
   const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
   const N = product([B, T])
-  const start = graph.indices(0)
+  const start = tape.graph.indices(0)
+  const headsFirst = (y: Value, count: number) => tape.transpose(tape.reshape(y, [B, T, count, d]), [0, 2, 1, 3])
   let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
   const cache: Array<KeysValues> = []
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `model.layers.${layer}.`
+    const isLast = layer === config.layers - 1
     const unit = tape.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-    const { q, k, v } = project(f, at, unit, start, [B, T])
-    const headsFirst = (y: Value) => tape.transpose(tape.reshape(y, [B, T, K, d]), [0, 2, 1, 3])
-    const [keys, values] = [headsFirst(k), headsFirst(v)]
-    const queries = tape.transpose(tape.reshape(q, [B, T, K, G, d]), [0, 2, 1, 3, 4])
-    const rows = tape.reshape(queries, [B, K, product([T, G]), d])
-    const mixed = tape.reshape(tape.attention(rows, keys, values, mask, d ** -0.5), [B, K, T, G, d])
-    x = finishLayer(f, at, x, tape.reshape(tape.transpose(mixed, [0, 2, 1, 3, 4]), [N, config.heads * d]))
+    const keys = project(f, at, "k", unit, headsFirst, start)
+    const values = project(f, at, "v", unit, headsFirst)
     cache.push({ keys, values })
+    if (isLast) x = tape.rows(x, selected)
+    if (isLast && last !== undefined) {
+      const alone = (y: Value) => tape.reshape(y, [B, heads, 1, d])
+      const asked = tape.reshape(project(f, at, "q", tape.rows(unit, selected), alone, last.positions), [B, K, G, d])
+      const mixed = tape.attention(asked, keys, values, last.mask, d ** -0.5)
+      x = finishLayer(f, at, x, tape.reshape(mixed, [x.shape[0]!, heads * d]))
+    } else {
+      const queries = tape.reshape(project(f, at, "q", unit, headsFirst, start), [B, K, product([G, T]), d])
+      const mixed = tape.reshape(tape.attention(queries, keys, values, mask, d ** -0.5), [B, heads, T, d])
+      const rows = tape.reshape(tape.transpose(mixed, [0, 2, 1, 3]), [N, heads * d])
+      x = finishLayer(f, at, x, isLast ? tape.rows(rows, selected) : rows)
+    }
   }
   return { hidden: x, cache }
 }
@@ -225,45 +233,40 @@ export const decode = (
 ): { readonly hidden: Value; readonly recent: ReadonlyArray<KeysValues> } => {
   const f = within(outer, graph)
   const { config, weights } = f
-  const { headSize: d, keyValueHeads: K } = config
-  const G = config.heads / K
+  const { headSize: d, heads, keyValueHeads: K } = config
+  const G = heads / K
   const B = token.shape[0]!
   const [P, T] = [prompt[0]!.keys.shape[0]!, prompt[0]!.keys.shape[2]!]
   const S = recent[0]!.keys.shape[2]!
   const scale = d ** -0.5
+  const alone = (y: Value, count: number) => graph.reshape(y, [B, count, 1, d])
+  // [B, K * size] to [P, K, S, size] and back
+  const apart = (y: Value, size: number) => graph.transpose(graph.reshape(y, [P, S, K, size]), [0, 2, 1, 3])
+  const together = (y: Value, size: number) =>
+    graph.reshape(graph.transpose(graph.reshape(y, [P, K, S, size]), [0, 2, 1, 3]), [B, K * size])
   let x = graph.gather(weights.get("model.embed_tokens.weight")!, token)
   const extended = recent.map(({ keys, values }, layer) => {
     const at = `model.layers.${layer}.`
     const unit = graph.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-    const { q, k, v } = project(f, at, unit, positions, [B, 1])
-    // [B, 1, K * size] to [P, K, S, size]
-    const headsFirst = (y: Value, size: number) => graph.transpose(graph.reshape(y, [P, S, K, size]), [0, 2, 1, 3])
-    const append = (old: Value, y: Value) => graph.concat([old, graph.reshape(headsFirst(y, d), [P, K, S, 1, d])], 3)
-    const own: KeysValues = { keys: append(keys, k), values: append(values, v) }
+    const append = (old: Value, y: Value) => graph.concat([old, graph.reshape(apart(y, d), [P, K, S, 1, d])], 3)
+    const own: KeysValues = {
+      keys: append(keys, project(f, at, "k", unit, alone, positions)),
+      values: append(values, project(f, at, "v", unit, alone))
+    }
     const length = own.keys.shape[3]!
     graph.bind(String(length), own.keys, 3)
 
-    const queries = headsFirst(q, G * d)
-    const shared = graph.reshape(queries, [P, K, product([S, G]), d])
-    const apart = graph.reshape(queries, [P, K, S, G, d])
-    const scores = graph.concat(
-      [
-        graph.reshape(graph.add(graph.matMul(shared, prompt[layer]!.keys, { transB: true, alpha: scale }), padding), [
-          P,
-          K,
-          S,
-          G,
-          T
-        ]),
-        graph.matMul(apart, own.keys, { transB: true, alpha: scale })
-      ],
-      4
-    )
+    const queries = apart(project(f, at, "q", unit, alone, positions), G * d)
+    const sharing = graph.reshape(queries, [P, K, product([S, G]), d])
+    const shared = graph.add(graph.matMul(sharing, prompt[layer]!.keys, { transB: true, alpha: scale }), padding)
+    const single = graph.matMul(graph.reshape(queries, [P, K, S, G, d]), own.keys, { transB: true, alpha: scale })
+    const scores = graph.concat([graph.reshape(shared, [P, K, S, G, T]), single], 4)
     const [toPrompt, toOwn] = graph.split(graph.softmax(scores), 4, [T, length])
-    const fromPrompt = graph.matMul(graph.reshape(toPrompt!, [P, K, product([S, G]), T]), prompt[layer]!.values)
-    const mixed = graph.add(graph.reshape(fromPrompt, [P, K, S, G, d]), graph.matMul(toOwn!, own.values))
-    const rows = graph.transpose(graph.reshape(mixed, [P, K, S, G * d]), [0, 2, 1, 3])
-    x = finishLayer(f, at, x, graph.reshape(rows, [B, config.heads * d]))
+    // A single row (S G = 1) would take another kernel than many, with other rounding; a scaled product never does.
+    const weighted = graph.reshape(toPrompt!, [P, K, product([S, G]), T])
+    const half = graph.reshape(graph.matMul(weighted, prompt[layer]!.values, { alpha: 0.5 }), [P, K, S, G, d])
+    const mixed = graph.add(graph.add(half, half), graph.matMul(toOwn!, own.values))
+    x = finishLayer(f, at, x, together(mixed, G * d))
     return own
   })
   return { hidden: x, recent: extended }
@@ -278,10 +281,10 @@ export const head = (f: Frame, hidden: Value, tape = f.tape): { readonly normed:
 /** What masks add where nothing may be seen: exp of it is exactly 0. */
 export const hiddenScore = -1e30
 
-/** The causal mask of `forward` for T tokens: row `t * G + g` sees the tokens up to t. */
+/** The causal mask of `forward` for T tokens: row `g * T + t` sees the tokens up to t. */
 export const causalMask = (config: TransformerConfig, T: number): Float32Array => {
   const G = config.heads / config.keyValueHeads
-  const mask = new Float32Array(T * G * T)
-  for (let row = 0; row < T * G; row++) mask.fill(hiddenScore, row * T + Math.floor(row / G) + 1, (row + 1) * T)
+  const mask = new Float32Array(G * T * T)
+  for (let row = 0; row < G * T; row++) mask.fill(hiddenScore, row * T + (row % T) + 1, (row + 1) * T)
   return mask
 }

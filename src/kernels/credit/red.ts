@@ -31,27 +31,28 @@ const largestExponent = 700
  * give a non-negative sum, or the lower bound where none was found.
  */
 export const adaptiveTemperature = ({ scores, tokens }: Weighed, strict: boolean): number | null => {
+  const heavy = scores.keys().filter((i) => scores[i] !== 0 && tokens[i] !== 0)
+  const members = Array.from(heavy, (i) => ({ score: scores[i]!, tokens: tokens[i]! }))
+  // Only signs are asked for: scores are divided by the largest and exponents counted from the top one, so that nothing
+  // overflows, and what underflows is nothing beside the top one.
   let largest = 0
   let top = -Infinity
-  for (const score of scores) {
+  for (const { score } of members) {
     largest = Math.max(largest, Math.abs(score))
     top = Math.max(top, score)
   }
-  if (largest === 0) return null
   let sum = 0
   let absolute = 0
-  for (let i = 0; i < scores.length; i++) {
-    // Divided by the largest, so that huge scores cannot overflow: only signs are asked for.
-    sum += (scores[i]! / largest) * tokens[i]!
-    absolute += Math.abs(scores[i]! / largest) * tokens[i]!
+  for (const { score, tokens } of members) {
+    sum += (score / largest) * tokens
+    absolute += (Math.abs(score) / largest) * tokens
   }
   if (sum >= -tolerance * absolute) return null
 
   const negative = (temperature: number): boolean => {
     let weighted = 0
-    for (let i = 0; i < scores.length; i++) {
-      weighted += (scores[i]! / largest) * Math.exp((scores[i]! - top) / temperature) * tokens[i]!
-    }
+    for (const { score, tokens } of members)
+      weighted += (score / largest) * Math.exp((score - top) / temperature) * tokens
     return weighted < 0
   }
   let low = lowest

@@ -214,20 +214,36 @@ export class Graph {
     this.#sizes.set(name, size)
   }
 
-  /** A shape as a run-time value: int64 `[rank]`. */
+  /** A shape as a run-time value: int64 `[rank]`. Made once, and outside of a loop where its dimensions are known there. */
   shapeOf(shape: Shape): Value {
     if (shape.every((dim) => typeof dim === "number")) return this.indices(...shape)
-    return this.concat(
+    if (this.#outer !== undefined && shape.every((dim) => this.#outer!.#knows(dim))) return this.#outer.shapeOf(shape)
+    const key = showShape(shape)
+    const known = this.#sizes.get(key)
+    if (known !== undefined) return known
+    const made = this.concat(
       shape.map((dim) => this.size(dim)),
       0
+    )
+    this.#sizes.set(key, made)
+    return made
+  }
+
+  /** Whether the size of a dimension can be computed here. */
+  #knows(dim: Dim): boolean {
+    const parts = String(dim).split("*")
+    const outer = this.#outer
+    return parts.every(
+      (part) => !Number.isNaN(Number(part)) || this.#sizes.has(part) || (outer !== undefined && outer.#knows(part))
     )
   }
 
   /** The size of a dimension at run time: int64 `[1]`. */
   size(dim: Dim): Value {
     if (typeof dim === "number") return this.indices(dim)
-    const known = this.#sizes.get(dim) ?? this.#outer?.size(dim)
+    const known = this.#sizes.get(dim)
     if (known !== undefined) return known
+    if (this.#outer !== undefined && this.#outer.#knows(dim)) return this.#outer.size(dim)
     const parts = dim.split("*")
     if (parts.length === 1) throw new GraphError(`dimension ${dim} is not bound to an input`)
     const size = parts
@@ -356,14 +372,13 @@ export class Graph {
   }
 
   /**
-   * Rotary positions, half-split pairing. `x [B, T, heads * d]`, tables `[maximum, d / 2]`, `positions` int64: `[B, T]`,
+   * Rotary positions, half-split pairing. `x [B, heads, T, d]`, tables `[maximum, d / 2]`, `positions` int64: `[B, T]`,
    * or `[1]` where every row begins at that position.
    */
-  rotary(x: Value, positions: Value, cos: Value, sin: Value, heads: number): Value {
-    const fits = sameShape(positions.shape, [1]) || sameShape(x.shape.slice(0, 2), positions.shape)
-    if (x.shape.length !== 3 || !fits) this.#refuse("Rotary", "positions do not fit", x, positions)
-    const attributes = { num_heads: heads, rotary_embedding_dim: 0, interleaved: 0 }
-    return this.#node("RotaryEmbedding", [x, positions, cos, sin], [["float32", x.shape]], attributes, microsoft)[0]!
+  rotary(x: Value, positions: Value, cos: Value, sin: Value): Value {
+    const fits = sameShape(positions.shape, [1]) || sameShape([x.shape[0]!, x.shape[2]!], positions.shape)
+    if (x.shape.length !== 4 || !fits) this.#refuse("Rotary", "positions do not fit", x, positions)
+    return this.#node("RotaryEmbedding", [x, positions, cos, sin], [["float32", x.shape]], {}, microsoft)[0]!
   }
 
   // ---- loops

@@ -19,7 +19,7 @@ interface Saved {
   readonly transpose: { readonly order: ReadonlyArray<number> }
   readonly rows: object
   readonly rmsNorm: { readonly epsilon: number }
-  readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value; readonly heads: number }
+  readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value }
   readonly swiglu: { readonly gate: Value; readonly silu: Value }
   readonly attention: { readonly probabilities: Value; readonly scale: number }
   readonly tokenLogprob: { readonly logits: Value; readonly targets: Value; readonly inverseTemperature: Value }
@@ -71,7 +71,7 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
       g.sum(g.reshape(dWeight, [product(dWeight.shape.slice(0, -1)), weight!.shape[0]!]), 0)
     ]
   },
-  rotary: (g, d, { saved: { positions, cos, sin, heads } }) => [g.rotary(d, positions, cos, g.neg(sin), heads)],
+  rotary: (g, d, { saved: { positions, cos, sin } }) => [g.rotary(d, positions, cos, g.neg(sin))],
   // y = silu(a) b with silu(a) = a s, so silu'(a) = s (1 + a - silu(a)).
   swiglu: (g, d, { inputs: [a, b], saved: { gate, silu } }) => [
     g.mul(g.mul(d, b!), g.mul(gate, g.add(g.scalar(1), g.sub(a!, silu)))),
@@ -143,10 +143,9 @@ export class Tape {
     return this.#record("rmsNorm", [x, weight], this.graph.rmsNorm(x, weight, epsilon), { epsilon })
   }
 
-  /** Rotary positions on `x [B, T, heads * d]`. */
-  rotary(x: Value, positions: Value, cos: Value, sin: Value, heads: number): Value {
-    const saved = { positions, cos, sin, heads }
-    return this.#record("rotary", [x], this.graph.rotary(x, positions, cos, sin, heads), saved)
+  /** Rotary positions on `x [B, heads, T, d]`. */
+  rotary(x: Value, positions: Value, cos: Value, sin: Value): Value {
+    return this.#record("rotary", [x], this.graph.rotary(x, positions, cos, sin), { positions, cos, sin })
   }
 
   /** `a sigmoid(a) b`, elementwise. */
@@ -157,7 +156,8 @@ export class Tape {
   }
 
   /**
-   * `softmax(scale q k' + mask) v` with queries `[B, K, R, d]`, keys and values `[B, K, T, d]`; `mask [R, T]` is added.
+   * `softmax(scale q k' + mask) v` with queries `[B, K, R, d]`, keys and values `[B, K, T, d]`; `mask` is added
+   * and may broadcast.
    */
   attention(q: Value, k: Value, v: Value, mask: Value, scale: number): Value {
     const scores = this.graph.add(this.graph.matMul(q, k, { transB: true, alpha: scale }), mask)

@@ -78,7 +78,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
           orElse: () =>
             Effect.succeed(new Lost("timeout", `policy ${policy.name} did not answer in ${settings.replyMillis} ms`))
         }),
-        Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.outcome ?? "error", error.message)))
+        Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.outcome ?? "error", error.reason)))
       )
     }
 

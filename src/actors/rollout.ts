@@ -12,7 +12,8 @@ import { runtimePackSeed, stablePackSeed } from "../kernels/seeds.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { type Fault, isFault, type Settings } from "../machines/lifecycle.ts"
 import { makePack, type Pack, packRows, type Phase, type Row, type Strategy } from "../machines/packs.ts"
-import type { Policy } from "../policies/policy.ts"
+import { Policy } from "../policies/policy.ts"
+import { type Recorder, replayPolicy } from "./journal.ts"
 import { type Plan, runLifecycle } from "./lifecycle.ts"
 
 /** An environment with its options: a source of tasks without end. */
@@ -87,14 +88,16 @@ export const shareOf = (total: number, parts: number, place: number): number =>
 export const planGroups = (packs: ReadonlyArray<Pack>, groupSize: number, settings: Settings): Array<Plan> =>
   packs.flatMap((pack) => Array.from({ length: groupSize }, (_, run) => ({ pack, run, settings })))
 
-export interface LivingOptions {
+export interface LivingOptions<E = never> {
   /** Most new attempts at a lost lifecycle; default 2. */
   readonly retries?: number | undefined
+  /** Records what is lived, and answers what it has recorded already instead of the policy. */
+  readonly journal?: Recorder<E> | undefined
   /** Called when a lifecycle is over, in order of arrival, for lost attempts too. */
   readonly onLifecycle?: ((lifecycle: Lifecycle, plan: Plan) => Effect.Effect<void>) | undefined
 }
 
-export interface RolloutOptions extends LivingOptions {
+export interface RolloutOptions<E = never> extends LivingOptions<E> {
   /** Lifecycles in flight, at least 1. */
   readonly concurrency: number
   /** Survivors that a group needs; default all of them. */
@@ -125,36 +128,51 @@ export const faultOf = ({ episodes }: Lifecycle): { readonly outcome: Fault; rea
 }
 
 /** Lives a plan, again with fresh streams while it is lost. All attempts, the last of them lost or not. */
-export const liveOut: (plan: Plan, options: LivingOptions) => Effect.Effect<ReadonlyArray<Lifecycle>, never, Policy> =
-  Effect.fnUntraced(function* (plan, { onLifecycle, retries = 2 }) {
-    const attempts: Array<Lifecycle> = []
-    for (let attempt = 0; attempt <= retries; attempt++) {
-      const lifecycle = yield* runLifecycle(attempt === 0 ? plan : { ...plan, attempt })
-      attempts.push(lifecycle)
-      if (onLifecycle !== undefined) yield* onLifecycle(lifecycle, plan)
-      if (faultOf(lifecycle) === undefined) break
-    }
-    return attempts
-  })
+export const liveOut: <E = never>(
+  plan: Plan,
+  options: LivingOptions<E>
+) => Effect.Effect<ReadonlyArray<Lifecycle>, E, Policy> = Effect.fnUntraced(function* (
+  plan,
+  { journal, onLifecycle, retries = 2 }
+) {
+  const attempts: Array<Lifecycle> = []
+  for (let attempt = 0; attempt <= retries; attempt++) {
+    const again = attempt === 0 ? plan : { ...plan, attempt }
+    const entry = journal?.recorded(again)
+    const living = runLifecycle(again)
+    const lifecycle =
+      entry === undefined
+        ? yield* living
+        : yield* Effect.updateService(living, Policy, (policy) => replayPolicy(entry, policy))
+    attempts.push(lifecycle)
+    if (journal !== undefined && entry === undefined) yield* journal.write(lifecycle, again)
+    if (onLifecycle !== undefined) yield* onLifecycle(lifecycle, again)
+    if (faultOf(lifecycle) === undefined) break
+  }
+  return attempts
+})
 
-/** Lives all plans, at most `concurrency` at a time. */
-export const rollout: (plans: ReadonlyArray<Plan>, options: RolloutOptions) => Effect.Effect<Rollout, never, Policy> =
-  Effect.fnUntraced(function* (plans, options) {
-    const lived = yield* Effect.forEach(plans, (plan) => liveOut(plan, options), { concurrency: options.concurrency })
-    const lost = lived.flat().flatMap((lifecycle): ReadonlyArray<LostAttempt> => {
-      const fault = faultOf(lifecycle)
-      return fault === undefined ? [] : [{ lifecycle: lifecycle.id, attempt: lifecycle.attempt, ...fault }]
-    })
-    const groups = Map.groupBy(
-      lived.map((attempts) => attempts.at(-1)!),
-      (lifecycle) => lifecycle.pack
-    )
-    const lifecycles: Array<Lifecycle> = []
-    const dropped: Array<string> = []
-    for (const [pack, group] of groups) {
-      const survivors = group.filter((lifecycle) => faultOf(lifecycle) === undefined)
-      if (survivors.length >= (options.minimum ?? group.length)) lifecycles.push(...survivors)
-      else dropped.push(pack)
-    }
-    return { lifecycles, lost, dropped }
+/** Lives all plans, at most `concurrency` at a time. What a journal was given is on the disk when this ends. */
+export const rollout: <E = never>(
+  plans: ReadonlyArray<Plan>,
+  options: RolloutOptions<E>
+) => Effect.Effect<Rollout, E, Policy> = Effect.fnUntraced(function* (plans, options) {
+  const lived = yield* Effect.forEach(plans, (plan) => liveOut(plan, options), { concurrency: options.concurrency })
+  if (options.journal !== undefined) yield* options.journal.flush
+  const lost = lived.flat().flatMap((lifecycle): ReadonlyArray<LostAttempt> => {
+    const fault = faultOf(lifecycle)
+    return fault === undefined ? [] : [{ lifecycle: lifecycle.id, attempt: lifecycle.attempt, ...fault }]
   })
+  const groups = Map.groupBy(
+    lived.map((attempts) => attempts.at(-1)!),
+    (lifecycle) => lifecycle.pack
+  )
+  const lifecycles: Array<Lifecycle> = []
+  const dropped: Array<string> = []
+  for (const [pack, group] of groups) {
+    const survivors = group.filter((lifecycle) => faultOf(lifecycle) === undefined)
+    if (survivors.length >= (options.minimum ?? group.length)) lifecycles.push(...survivors)
+    else dropped.push(pack)
+  }
+  return { lifecycles, lost, dropped }
+})

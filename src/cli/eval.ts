@@ -1,11 +1,11 @@
 /** `constellate eval`: success and reward by position. */
-import { Clock, Effect, Option, Schema } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Clock, Effect, Schema } from "effect"
+import { Argument, Command } from "effect/cli"
 import { contextControls, evaluate as evaluateTaskSet, type Evaluation, lifecyclesOf } from "../actors/evaluate.ts"
 import type { Interval } from "../kernels/statistics.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { strategies } from "../machines/packs.ts"
-import { fromAssignment, resolveConfig, settingOptions, settingsOf } from "./config.ts"
+import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { type Chosen, env, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
@@ -53,17 +53,11 @@ export const evaluate = Command.make(
       Argument.withDescription("scripted:NAME, a checkpoint folder, a run folder, or openai:MODEL@URL")
     ),
     env,
-    packSize: Flag.String("pack-size").pipe(
-      Flag.withMetavar("value"),
-      Flag.withDescription("Tasks of a pack; default 8"),
-      Flag.optional
-    ),
     json,
-    ...settingOptions(EvalConfig, ["packSize"])
+    ...settingOptions(EvalConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, policy, packSize, ...given }) {
-    const size = Option.isSome(packSize) ? yield* Effect.fromResult(fromAssignment(`packSize=${packSize.value}`)) : []
-    const settings = [...(yield* settingsOf(given)), ...size]
+  Effect.fnUntraced(function* ({ env, json, policy, ...given }) {
+    const settings = yield* settingsOf(given)
     const config = yield* resolveConfig(
       EvalConfig,
       settings.filter(({ path }) => path[0] !== "environment")

@@ -66,6 +66,8 @@ export interface Pack {
   readonly options: unknown
   /** Number of positions. */
   readonly size: number
+  /** The position the environment is told for its task, by loop position. */
+  readonly environmentPositions: ReadonlyArray<number>
   /** Hidden, shared by all tasks of the pack. Throws what the environment throws. */
   readonly knowledge: () => unknown
   /** The task at a loop position. Throws what the environment throws. */
@@ -76,11 +78,8 @@ export interface Pack {
 export type PackStream = (purpose: "knowledge" | "task", environmentPosition: number) => Rng
 
 /** A pack that samples what it is asked for once, and keeps it for the other runs of its group. */
-export const makePack = (
-  pack: Omit<Pack, "knowledge" | "task" | "size"> & { readonly environmentPositions: ReadonlyArray<number> },
-  stream: PackStream
-): Pack => {
-  const { environment, environmentPositions, options, ...identity } = pack
+export const makePack = (pack: Omit<Pack, "knowledge" | "task" | "size">, stream: PackStream): Pack => {
+  const { environment, environmentPositions, options } = pack
   const size = environmentPositions.length
   const tasks = new Map<number, unknown>()
   let sampled: { readonly knowledge: unknown } | undefined
@@ -95,5 +94,5 @@ export const makePack = (
     }
     return tasks.get(position)
   }
-  return { ...identity, environment, options, size, knowledge, task }
+  return { ...pack, size, knowledge, task }
 }

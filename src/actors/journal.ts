@@ -1,0 +1,179 @@
+/**
+ * The journal: for each lifecycle attempt its identity and the replies it got, one line of JSON each, only ever appended.
+ *
+ * Machines are pure and everything else random has a name, so this is enough to derive a lifecycle again: whoever resumes a
+ * run rolls out the same plans, and what the journal holds is answered from it instead of by the policy. A line that a kill
+ * has torn is dropped when the journal is opened.
+ */
+import { Deferred, Effect, FileSystem, type PlatformError, Result, Schema, type Scope } from "effect"
+import type { Said } from "../machines/agent.ts"
+import type { Lifecycle, Step } from "../machines/episode.ts"
+import { Policy, PolicyError } from "../policies/policy.ts"
+import { makeActor, type ActorStopped } from "./actor.ts"
+import { flush as flushFile } from "./durable-file.ts"
+import { lifecycleId, type Plan } from "./lifecycle.ts"
+
+const Integers = Schema.Array(Schema.Int)
+
+const Call = Schema.Struct({
+  text: Schema.String,
+  /** How many token ids at the beginning of the prompt were the last call's prompt and reply. */
+  shared: Schema.Int,
+  /** The prompt's other token ids. */
+  prompt: Integers,
+  tokens: Integers,
+  logprobs: Schema.Array(Schema.Finite),
+  policyVersion: Schema.Int,
+  truncated: Schema.Boolean
+})
+
+/** What the journal says of an attempt. */
+export const JournalEntry = Schema.Struct({
+  lifecycle: Schema.String,
+  attempt: Schema.Int,
+  environment: Schema.String,
+  phase: Schema.String,
+  baseSeed: Schema.Finite,
+  /** Of the pack, decimal. */
+  seed: Schema.String,
+  /** In the order in which they were asked for. */
+  calls: Schema.Array(Call),
+  /** How the attempt was lost, if it was. */
+  fault: Schema.optionalKey(Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String }))
+})
+export type JournalEntry = typeof JournalEntry.Type
+
+/** A journal that cannot be read or does not belong to the plans. */
+export class JournalError extends Schema.TaggedError<JournalError>()("JournalError", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.path}: ${this.reason}`
+  }
+}
+
+/** What a rollout asks of a journal; `E` is how it fails. */
+export interface Recorder<E> {
+  /** What is recorded of an attempt at a plan. */
+  readonly recorded: (plan: Plan) => JournalEntry | undefined
+  /** Takes a lifecycle; waits while too many are on their way to the disk. */
+  readonly write: (lifecycle: Lifecycle, plan: Plan) => Effect.Effect<void, E>
+  /** Waits until all that was written is on the disk. */
+  readonly flush: Effect.Effect<void, E>
+}
+
+export type Journal = Recorder<ActorStopped>
+
+type Message =
+  | { readonly type: "line"; readonly text: string }
+  | { readonly type: "flush"; readonly reply: Deferred.Deferred<void, ActorStopped> }
+
+/** Opens a journal, new or to be continued, until the scope closes. */
+export const openJournal: (
+  path: string
+) => Effect.Effect<Journal, JournalError | PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> =
+  Effect.fnUntraced(function* (path) {
+    const files = yield* FileSystem.FileSystem
+    const { entries, intactBytes } = yield* readJournal(path)
+    if (yield* files.exists(path)) yield* files.truncate(path, intactBytes)
+    const file = yield* files.open(path, { flag: "a" })
+    const recorded = new Map(entries.map((entry) => [attemptId(entry.lifecycle, entry.attempt), entry]))
+    const encoder = new TextEncoder()
+    const handle = Effect.fnUntraced(function* (messages: ReadonlyArray<Message>) {
+      const lines = messages.flatMap((message) => (message.type === "line" ? [message.text] : []))
+      if (lines.length > 0) yield* file.writeAll(encoder.encode(lines.join("")))
+      const waiting = messages.flatMap((message) => (message.type === "flush" ? [message.reply] : []))
+      if (waiting.length > 0) yield* Effect.provideService(flushFile(path), FileSystem.FileSystem, files)
+      for (const reply of waiting) Deferred.doneUnsafe(reply, Effect.void)
+    })
+    const actor = yield* makeActor<Message, PlatformError.PlatformError, never>(
+      { name: `journal ${path}`, capacity: 1024 },
+      handle
+    )
+    const journal: Journal = {
+      recorded: (plan) => {
+        const entry = recorded.get(attemptId(lifecycleId(plan), plan.attempt ?? 0))
+        return entry !== undefined && entry.seed === String(plan.pack.seed) && entry.baseSeed === plan.pack.baseSeed
+          ? entry
+          : undefined
+      },
+      write: (lifecycle, plan) =>
+        actor.tell({ type: "line", text: `${JSON.stringify(journalEntry(lifecycle, plan))}\n` }),
+      flush: actor.ask((reply) => ({ type: "flush", reply }))
+    }
+    // What was told before an interruption is not lost with the actor; whoever comes to an end asks for a flush itself.
+    yield* Effect.addFinalizer(() => Effect.ignore(journal.flush))
+    return journal
+  })
+
+const attemptId = (lifecycle: string, attempt: number): string => `${lifecycle} ${attempt}`
+
+/** All intact entries, and how many bytes they take. Lines end with a line feed and with nothing else. */
+export const readJournal = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  if (!(yield* files.exists(path))) return { entries: [], intactBytes: 0 }
+  const bytes = yield* files.readFile(path)
+  const intactBytes = bytes.lastIndexOf(lineFeed) + 1
+  const lines = new TextDecoder().decode(bytes.subarray(0, intactBytes)).split("\n").slice(0, -1)
+  const entries = yield* Effect.forEach(lines, (line, i) => {
+    const entry = Result.flatMap(
+      Result.try(() => JSON.parse(line) as unknown),
+      Schema.decodeUnknownResult(JournalEntry)
+    )
+    return Result.isSuccess(entry)
+      ? Effect.succeed(entry.success)
+      : Effect.fail(new JournalError({ path: `${path}:${i + 1}`, reason: "is not an entry of a journal" }))
+  })
+  return { entries, intactBytes }
+})
+
+const lineFeed = 0x0a
+
+/** What the journal says of a lifecycle. */
+export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack }: Plan): JournalEntry => {
+  const last = episodes.at(-1)
+  const fault = last !== undefined && (last.outcome === "timeout" || last.outcome === "error") ? last : undefined
+  return {
+    lifecycle: id,
+    attempt,
+    environment: pack.environment.id,
+    phase: pack.phase,
+    baseSeed: pack.baseSeed,
+    seed: String(pack.seed),
+    calls: episodes.flatMap(({ steps }) => steps.map((step, i) => callOf(step, steps[i - 1]))),
+    ...(fault === undefined ? {} : { fault: { outcome: fault.outcome as "timeout" | "error", why: fault.why ?? "" } })
+  }
+}
+
+const callOf = (step: Step, before: Step | undefined): typeof Call.Type => {
+  const { logprobs, policyVersion, promptTokens, reply, tokens, truncated } = step
+  const known = before === undefined ? [] : [...before.promptTokens, ...before.tokens]
+  const shared =
+    known.length <= promptTokens.length && known.every((id, i) => promptTokens[i] === id) ? known.length : 0
+  return { text: reply, shared, prompt: promptTokens.slice(shared), tokens, logprobs, policyVersion, truncated }
+}
+
+/** Answers one attempt from what is recorded of it, and then as the policy did: by its fault. */
+export const replayPolicy = (
+  { calls, fault, lifecycle }: JournalEntry,
+  { name, style }: Pick<Policy["Service"], "name" | "style">
+): Policy["Service"] => {
+  let asked = 0
+  let known: ReadonlyArray<number> = []
+  return {
+    name,
+    style,
+    reply: () => {
+      const call = calls[asked++]
+      if (call === undefined) {
+        const reason = fault?.why ?? `the journal of ${lifecycle} ends after ${calls.length} replies`
+        return Effect.fail(new PolicyError({ policy: name, reason, outcome: fault?.outcome ?? "error" }))
+      }
+      const { prompt, shared, ...said } = call
+      const promptTokens = [...known.slice(0, shared), ...prompt]
+      known = [...promptTokens, ...said.tokens]
+      return Effect.succeed({ ...said, promptTokens } satisfies Said)
+    }
+  }
+}

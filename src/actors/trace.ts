@@ -1,0 +1,169 @@
+/**
+ * Traces: one line of JSON an episode, their digest, and the replay of recorded lifecycles.
+ *
+ * A line is the episode record. The first line of a lifecycle says in `plan` how it was lived, so that a trace file alone
+ * is enough to live it again; every line ends with a checksum of itself.
+ */
+import { Effect } from "effect"
+import { createHash, hash } from "node:crypto"
+import type { Environment } from "../environment.ts"
+import { stream } from "../kernels/random.ts"
+import type { Episode, Lifecycle } from "../machines/episode.ts"
+import type { Settings } from "../machines/lifecycle.ts"
+import { makePack, type Pack, type Phase } from "../machines/packs.ts"
+import { Policy } from "../policies/policy.ts"
+import { journalEntry, replayPolicy } from "./journal.ts"
+import { type Plan, runLifecycle } from "./lifecycle.ts"
+
+/** What a trace says of a plan, beside what its episodes say. */
+export interface RecordedPlan {
+  readonly phase: Phase
+  readonly baseSeed: number
+  readonly attempt: number
+  readonly options: unknown
+  readonly environmentPositions: ReadonlyArray<number>
+  readonly settings: Settings
+  readonly firstContext?: string
+  readonly contexts?: ReadonlyArray<string>
+}
+
+/** A line of a trace without its checksum. */
+export type TraceLine = Episode & { readonly plan?: RecordedPlan }
+
+/** The lines of a lifecycle, each with its line feed. */
+export const traceLines = (lifecycle: Lifecycle, plan: Plan): string =>
+  lifecycle.episodes
+    .map((episode, i) => withChecksum(JSON.stringify(i === 0 ? { ...episode, plan: recordedPlan(plan) } : episode)))
+    .join("")
+
+const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settings }: Plan): RecordedPlan => ({
+  phase: pack.phase,
+  baseSeed: pack.baseSeed,
+  attempt,
+  options: pack.options,
+  environmentPositions: pack.environmentPositions,
+  settings,
+  ...(firstContext === undefined ? {} : { firstContext }),
+  ...(contexts === undefined ? {} : { contexts })
+})
+
+const checksum = (json: string): string => hash("sha256", json, "hex").slice(0, 16)
+
+const withChecksum = (json: string): string => `${json.slice(0, -1)},"checksum":"${checksum(json)}"}\n`
+
+/** The line, and whether it is as it was written; undefined when it is not a line of a trace at all. */
+export const readTraceLine = (text: string): { readonly line: TraceLine; readonly intact: boolean } | undefined => {
+  const ending = /,"checksum":"([0-9a-f]{16})"\}$/.exec(text)
+  if (ending === null) return undefined
+  const json = `${text.slice(0, ending.index)}}`
+  try {
+    return { line: JSON.parse(json) as TraceLine, intact: checksum(json) === ending[1] }
+  } catch {
+    return undefined
+  }
+}
+
+/** JSON with the keys of every object in order: equal values give equal texts. */
+export const canonicalJson = (value: unknown): string => JSON.stringify(ordered(value))
+
+const ordered = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (Array.isArray(value)) return typeof value[0] === "object" ? value.map(ordered) : value
+  const object = value as Record<string, unknown>
+  const sorted: Record<string, unknown> = {}
+  for (const key of Object.keys(object).sort()) sorted[key] = ordered(object[key])
+  return sorted
+}
+
+/** An episode without its times, which are all that may differ between two runs of the same plan. */
+export const untimed = ({ timing: _, ...episode }: Episode): Omit<Episode, "timing"> => episode
+
+/** SHA-256 over the canonical JSON of the array of all episodes, without times, by (pack, run, index, kind). */
+export const makeDigest = () => {
+  const sha = createHash("sha256").update("[")
+  let first = true
+  return {
+    /** Lifecycles must come by pack and run. */
+    add: ({ episodes }: Lifecycle): void => {
+      for (const episode of episodes) {
+        sha.update((first ? "" : ",") + canonicalJson(untimed(episode)))
+        first = false
+      }
+    },
+    hex: (): string => sha.update("]").digest("hex")
+  }
+}
+
+/** The digest of lifecycles in any order. */
+export const digestOf = (lifecycles: ReadonlyArray<Lifecycle>): string => {
+  const digest = makeDigest()
+  const byPackAndRun = (a: Lifecycle, b: Lifecycle) => (a.pack < b.pack ? -1 : a.pack > b.pack ? 1 : a.run - b.run)
+  for (const lifecycle of lifecycles.toSorted(byPackAndRun)) digest.add(lifecycle)
+  return digest.hex()
+}
+
+/** The first thing that is not as recorded. */
+export interface Difference {
+  readonly lifecycle: string
+  readonly kind: Episode["kind"] | undefined
+  readonly index: number | undefined
+  /** Where in the episode, such as `steps.1.feedback`. */
+  readonly field: string
+  readonly recorded: unknown
+  readonly replayed: unknown
+}
+
+/** Lives a recorded lifecycle again with the replies it got. Undefined when everything is as recorded, times aside. */
+export const replayLifecycle = Effect.fnUntraced(function* (lines: ReadonlyArray<TraceLine>, environment: Environment) {
+  const { plan: recorded, pack: id, run, seed } = lines[0]!
+  const plan = { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment), run }
+  const episodes = lines.map(({ plan: _, ...episode }) => episode)
+  const entry = journalEntry(
+    { id: lines[0]!.lifecycle, pack: id, run, attempt: plan.attempt, totalReward: 0, episodes },
+    plan
+  )
+  const policy = replayPolicy(entry, { name: "replay", style: plan.settings.style })
+  const replayed = yield* Effect.provideService(runLifecycle(plan), Policy, policy)
+  for (let i = 0; i < Math.max(episodes.length, replayed.episodes.length); i++) {
+    const [before, after] = [episodes[i], replayed.episodes[i]]
+    const { index, kind } = before ?? after!
+    if (before === undefined || after === undefined) {
+      const there = (episode: Episode | undefined) => (episode === undefined ? "no episode" : "an episode")
+      const difference: Difference = {
+        lifecycle: replayed.id,
+        kind,
+        index,
+        field: "",
+        recorded: there(before),
+        replayed: there(after)
+      }
+      return difference
+    }
+    const found = firstDifference(untimed(before), untimed(after))
+    if (found !== undefined) return { lifecycle: replayed.id, kind, index, ...found } satisfies Difference
+  }
+  return undefined
+})
+
+const packOf = (id: string, seed: bigint, plan: RecordedPlan, environment: Environment): Pack => {
+  const { baseSeed, environmentPositions, options, phase } = plan
+  return makePack({ id, seed, baseSeed, phase, environment, options, environmentPositions }, (purpose, position) =>
+    stream(baseSeed, phase, seed, purpose, position)
+  )
+}
+
+const firstDifference = (
+  recorded: unknown,
+  replayed: unknown,
+  path: ReadonlyArray<string> = []
+): Pick<Difference, "field" | "recorded" | "replayed"> | undefined => {
+  if (typeof recorded !== "object" || recorded === null || typeof replayed !== "object" || replayed === null) {
+    return recorded === replayed ? undefined : { field: path.join("."), recorded, replayed }
+  }
+  const [a, b] = [recorded, replayed] as [Record<string, unknown>, Record<string, unknown>]
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const found = firstDifference(a[key], b[key], [...path, key])
+    if (found !== undefined) return found
+  }
+  return undefined
+}

@@ -19,6 +19,7 @@ import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
 import { demonstrate } from "./demonstrations.ts"
 import { type Evaluation, evaluate } from "./evaluate.ts"
 import { makeInference } from "./inference.ts"
+import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
 import { makeModelWorkers, sharedWeights } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
@@ -87,6 +88,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
   const files = yield* FileSystem.FileSystem
   const begun = yield* begin(options)
   const { learner, policy } = begun
+  yield* files.makeDirectory(folder.at("journal"), { recursive: true })
   let { at, tokens } = begun
   const { config: model, tokenizer } = policy
   const settings: Settings = {
@@ -133,9 +135,23 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
     })
   const checkpoint = Effect.suspend(() =>
     isWarmStart(at)
-      ? publishCheckpoint(folder.at(warmStartFolder), learner.policyVersion, save)
+      ? Effect.andThen(
+          publishCheckpoint(folder.at(warmStartFolder), learner.policyVersion, save),
+          // The one before stays, should the newest come to harm.
+          files.remove(folder.at(warmStartFolder, `${learner.policyVersion - 2 * config.warmStart.checkpointEvery}`), {
+            recursive: true,
+            force: true
+          })
+        )
       : folder.publish(at.context.update, save)
   )
+
+  /** A checkpoint needs no replies from before it; those of its last update stay to be looked at. */
+  const forgetReplies = Effect.fnUntraced(function* (update: number) {
+    for (let old = update - config.checkpointEvery; old < update - 1; old++) {
+      yield* files.remove(folder.at("journal", `${old}.jsonl`), { force: true })
+    }
+  })
 
   const evaluateAll = Effect.fnUntraced(function* () {
     const { packs, packSize } = config.evaluation
@@ -158,8 +174,6 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
     return evaluations
   })
 
-  // ---- warm start
-
   const demonstrations = (stage: number, step: number) =>
     demonstrate({
       taskSets,
@@ -171,104 +185,118 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
       lifecycles: config.warmStart.lifecycles,
       packSize: rolling.packSize
     })
-  /** The batch after the present one is made while the workers learn. */
-  let ahead: { readonly stage: number; readonly step: number; readonly fiber: Fiber.Fiber<Demonstrations> } | undefined
-  while (isWarmStart(at)) {
-    const stage = at.value === "drilling" ? 0 : 1
-    const { step } = at.context
-    const ready = ahead?.stage === stage && ahead.step === step
-    if (!ready && ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
-    const batch: Demonstrations = yield* ready ? Fiber.join(ahead!.fiber) : demonstrations(stage, step)
-    ahead = { stage, step: step + 1, fiber: yield* Effect.forkChild(demonstrations(stage, step + 1)) }
-    const rate = warmStartRate(at, config)
-    const started = yield* Clock.currentTimeMillis
-    yield* Effect.uninterruptible(
-      Effect.gen(function* () {
-        const { tokens: learnt, ...metrics } = yield* imitate(learner, model, workers, batch, config, rate)
-        tokens += learnt
-        const line = { policyVersion: learner.policyVersion, stage: at.value, step, learningRate: rate, ...metrics }
-        ;[at] = course.transition(at, { type: "demonstrated", recall: metrics.recall })
-        if (!isWarmStart(at)) learner.moments = adamWState(learner.weights.length)
-        yield* folder.append(warmStartFile, line)
-        yield* folder.append("timing.jsonl", { ...line, millis: (yield* Clock.currentTimeMillis) - started })
-        const due = isWarmStart(at) && learner.policyVersion % config.warmStart.checkpointEvery === 0
-        if (due || !isWarmStart(at)) yield* checkpoint
+  const warmStart = Effect.gen(function* () {
+    /** The batch after the present one is made while the workers learn. */
+    let ahead:
+      | { readonly stage: number; readonly step: number; readonly fiber: Fiber.Fiber<Demonstrations> }
+      | undefined
+    while (isWarmStart(at)) {
+      const stage = at.value === "drilling" ? 0 : 1
+      const { step } = at.context
+      const ready = ahead?.stage === stage && ahead.step === step
+      if (!ready && ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
+      const batch: Demonstrations = yield* ready ? Fiber.join(ahead!.fiber) : demonstrations(stage, step)
+      ahead = { stage, step: step + 1, fiber: yield* Effect.forkChild(demonstrations(stage, step + 1)) }
+      const rate = warmStartRate(at, config)
+      const started = yield* Clock.currentTimeMillis
+      yield* Effect.uninterruptible(
+        Effect.gen(function* () {
+          const { tokens: learnt, ...metrics } = yield* imitate(learner, model, workers, batch, config, rate)
+          tokens += learnt
+          const line = { policyVersion: learner.policyVersion, stage: at.value, step, learningRate: rate, ...metrics }
+          ;[at] = course.transition(at, { type: "demonstrated", recall: metrics.recall })
+          if (!isWarmStart(at)) learner.moments = adamWState(learner.weights.length)
+          yield* folder.append(warmStartFile, line)
+          yield* folder.append("timing.jsonl", { ...line, millis: (yield* Clock.currentTimeMillis) - started })
+          const due = isWarmStart(at) && learner.policyVersion % config.warmStart.checkpointEvery === 0
+          if (due || !isWarmStart(at)) yield* checkpoint
+        })
+      )
+      const { maximum } = config.warmStart
+      yield* onNews(
+        stage === 0
+          ? { stage: "drill", done: step + 1, total: maximum, tokens }
+          : { stage: "settling", done: step + 1, total: config.warmStart.settle, tokens }
+      )
+    }
+    if (ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
+    yield* files.remove(folder.at(warmStartFolder), { recursive: true, force: true })
+  })
+
+  const policyUpdates = Effect.gen(function* () {
+    while (at.value === "improving") {
+      const { update } = at.context
+      const started = yield* Clock.currentTimeMillis
+      let first = 0
+      const plans = taskSets.flatMap((taskSet, place) => {
+        const count = shareOf(rolling.packs, taskSets.length, place)
+        const at = { phase: "train", baseSeed: seed, epoch: update, first, count, size: rolling.packSize } as const
+        first += count
+        return planGroups(freshPacks(taskSet, at), rolling.groupSize, settings)
       })
-    )
-    const { maximum } = config.warmStart
-    yield* onNews(
-      stage === 0
-        ? { stage: "drill", done: step + 1, total: maximum, tokens }
-        : { stage: "settling", done: step + 1, total: config.warmStart.settle, tokens }
-    )
-  }
-  if (ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
-  yield* files.remove(folder.at(warmStartFolder), { recursive: true, force: true })
+      const rolled = yield* Effect.gen(function* () {
+        const journal = yield* openJournal(folder.at("journal", `${update}.jsonl`))
+        return yield* rollout(plans, {
+          journal,
+          concurrency: config.concurrency,
+          minimum: rolling.minimum === 0 ? undefined : rolling.minimum
+        })
+      }).pipe(Effect.scoped, Effect.provideService(Policy, agent))
+      const sampled = yield* Clock.currentTimeMillis
+      const credit = options.estimate(
+        experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
+      )
+      const rate = updateRate(update, config)
+      yield* Effect.uninterruptible(
+        Effect.gen(function* () {
+          const staleness = learner.policyVersion - sampledVersion(rolled.lifecycles, learner.policyVersion)
+          const learnt = yield* updatePolicy(learner, model, workers, rolled.lifecycles, credit, config, rate)
+          tokens += learnt.tokens
+          ;[at] = course.transition(at, { type: "updated" })
+          const line = {
+            update: at.context.update,
+            policyVersion: learner.policyVersion,
+            ...byPosition(rolled.lifecycles, rolling.packSize),
+            ...learnt,
+            learningRate: rate,
+            staleness,
+            temperatures: credit.temperatures.map(({ temperature }) => temperature),
+            informativeGroups: informativeGroups(rolled.lifecycles, credit),
+            lost: rolled.lost.length,
+            droppedGroups: rolled.dropped.length
+          }
+          yield* folder.append(metricsFile, line)
+          const now = yield* Clock.currentTimeMillis
+          yield* folder.append("timing.jsonl", {
+            update: at.context.update,
+            rolloutMillis: sampled - started,
+            learnMillis: now - sampled
+          })
+          if (at.context.update % config.checkpointEvery === 0 || at.value === "finished") {
+            yield* checkpoint
+            yield* forgetReplies(at.context.update)
+          }
+        })
+      )
+      yield* onNews({
+        stage: "training",
+        done: at.context.update,
+        total: config.updates,
+        tokens,
+        success: byPosition(rolled.lifecycles, rolling.packSize).success
+      })
+    }
+  })
 
-  // ---- policy updates
-
+  // What was learnt since the last checkpoint is not lost to Ctrl-C.
+  const keeping = Effect.onInterrupt(() => Effect.ignore(checkpoint))
+  yield* keeping(warmStart)
   const before = (yield* files.exists(folder.at(beforeFile)))
     ? (JSON.parse(yield* files.readFileString(folder.at(beforeFile))) as ReadonlyArray<Evaluation>)
     : yield* evaluateAll()
   yield* folder.write(beforeFile, `${JSON.stringify(before, null, 2)}\n`)
 
-  while (at.value === "improving") {
-    const { update } = at.context
-    const started = yield* Clock.currentTimeMillis
-    const plans = taskSets.flatMap((taskSet, place) => {
-      const count = shareOf(rolling.packs, taskSets.length, place)
-      const packs = freshPacks(taskSet, { phase: "train", baseSeed: seed, epoch: update, count, size: rolling.packSize })
-      return planGroups(packs, rolling.groupSize, settings)
-    })
-    const rolled = yield* Effect.provideService(
-      rollout(plans, {
-        concurrency: config.concurrency,
-        minimum: rolling.minimum === 0 ? undefined : rolling.minimum
-      }),
-      Policy,
-      agent
-    )
-    const sampled = yield* Clock.currentTimeMillis
-    const credit = options.estimate(
-      experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
-    )
-    const rate = updateRate(update, config)
-    yield* Effect.uninterruptible(
-      Effect.gen(function* () {
-        const staleness = learner.policyVersion - sampledVersion(rolled.lifecycles, learner.policyVersion)
-        const learnt = yield* updatePolicy(learner, model, workers, rolled.lifecycles, credit, config, rate)
-        tokens += learnt.tokens
-        ;[at] = course.transition(at, { type: "updated" })
-        const line = {
-          update: at.context.update,
-          policyVersion: learner.policyVersion,
-          ...byPosition(rolled.lifecycles, rolling.packSize),
-          ...learnt,
-          learningRate: rate,
-          staleness,
-          temperatures: credit.temperatures.map(({ temperature }) => temperature),
-          informativeGroups: informativeGroups(rolled.lifecycles, credit),
-          lost: rolled.lost.length,
-          droppedGroups: rolled.dropped.length
-        }
-        yield* folder.append(metricsFile, line)
-        const now = yield* Clock.currentTimeMillis
-        yield* folder.append("timing.jsonl", {
-          update: at.context.update,
-          rolloutMillis: sampled - started,
-          learnMillis: now - sampled
-        })
-        if (at.context.update % config.checkpointEvery === 0 || at.value === "finished") yield* checkpoint
-      })
-    )
-    yield* onNews({
-      stage: "training",
-      done: at.context.update,
-      total: config.updates,
-      tokens,
-      success: byPosition(rolled.lifecycles, rolling.packSize).success
-    })
-  }
+  yield* keeping(policyUpdates)
   const after = config.updates === 0 ? before : yield* evaluateAll()
   return { updates: at.context.update, tokens, before, after } satisfies TrainingResult
 }, Effect.scoped)
@@ -283,7 +311,12 @@ const isWarmStart = ({ value }: CourseSnapshot): boolean => value === "drilling"
 /** The last intact checkpoint, of the updates or of the warm start, or else the policy that was given. */
 const begin = Effect.fnUntraced(function* ({ config, folder, policy }: TrainingOptions) {
   const { maximum, minimum, recall, settle } = config.warmStart
-  const plan = { drill: { maximum, minimum, recall }, settle, updates: config.updates, skipWarmStart: config.policy !== "" }
+  const plan = {
+    drill: { maximum, minimum, recall },
+    settle,
+    updates: config.updates,
+    skipWarmStart: config.policy !== ""
+  }
   const saved = yield* folder.lastCheckpoint
   const found = Option.isSome(saved) ? saved : yield* lastCheckpoint(folder.at(warmStartFolder))
   if (Option.isNone(found)) {

@@ -18,6 +18,10 @@ type AnyCommand = Command.Command<any, any, any, unknown, NodeServices>
 
 /** Name, what it does in one line, and where it is. */
 const commands: Record<string, readonly [description: string, load: () => Promise<AnyCommand>]> = {
+  train: [
+    "From task sets to a better policy, in a run folder that can be resumed",
+    () => import("./train.ts").then(({ train }) => train)
+  ],
   eval: ["Success and reward by position", () => import("./eval.ts").then(({ evaluate }) => evaluate)],
   credit: ["Credit assignment on its own, over files", () => import("./credit.ts").then(({ credit }) => credit)],
   runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
@@ -29,6 +33,10 @@ const commands: Record<string, readonly [description: string, load: () => Promis
 
 export const commandNames: ReadonlyArray<string> = Object.keys(commands)
 
+/** One of them, with all its options. */
+export const loadCommand = (name: string): Effect.Effect<AnyCommand> =>
+  Effect.map(Effect.promise(commands[name]![1]), Command.withDescription(commands[name]![0]))
+
 const examples: ReadonlyArray<Command.Command.Example> = [
   { command: "constellate doctor", description: "See what this machine can do" }
 ]
@@ -38,9 +46,9 @@ export const constellate = Effect.fnUntraced(function* (words: ReadonlyArray<str
   const args = shortenLongForms(words)
   const asked = args.find((word) => !word.startsWith("-"))
   const everything = args.some((word) => word.startsWith("--completions"))
-  const subcommands = yield* Effect.forEach(Object.entries(commands), ([name, [description, load]]) =>
+  const subcommands = yield* Effect.forEach(Object.entries(commands), ([name, [description]]) =>
     everything || name === asked
-      ? Effect.map(Effect.promise(load), Command.withDescription(description))
+      ? loadCommand(name)
       : Effect.succeed(Command.make(name).pipe(Command.withDescription(description)) as AnyCommand)
   )
   const root = Command.make("constellate").pipe(

@@ -1,0 +1,235 @@
+/** `constellate train`: from task sets to a better policy, in a run folder that can be resumed. */
+import { Clock, Effect, FileSystem, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { join } from "node:path"
+import { type Evaluation, evaluate } from "../actors/evaluate.ts"
+import type { TaskSet } from "../actors/rollout.ts"
+import { createRun, openRun, type RunFolder } from "../actors/run-folder.ts"
+import { makeSpark } from "../actors/spark.ts"
+import { train as trainPolicy, type TrainingNews } from "../actors/training.ts"
+import { presets, TrainingConfig } from "../actors/training-config.ts"
+import { defaultSettings } from "../machines/lifecycle.ts"
+import { layerScripted } from "../policies/scripted.ts"
+import { fromFile, fromObject, printConfig, resolveConfig, settingOptions, settingsOf } from "./config.ts"
+import { openTaskSet } from "./environments.ts"
+import { openEstimator } from "./estimator.ts"
+import { UnknownName, WrongInput } from "./failure.ts"
+import { answer, json } from "./output.ts"
+import { readPolicyFolder } from "./policy.ts"
+import { progress, statusLine } from "./progress.ts"
+import { curve, reportPage, successTable } from "./report.ts"
+
+const optional = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const toggle = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withoutNegation, Flag.withDefault(false), Flag.withDescription(description))
+
+export const train = Command.make(
+  "train",
+  {
+    env: Flag.String("env").pipe(
+      Flag.withMetavar("ID[:PRESET]"),
+      Flag.withDescription("Environment to train on; repeated ones are mixed"),
+      Flag.atLeast(0)
+    ),
+    preset: optional("preset", Object.keys(presets).join("|"), "Named settings; default spark"),
+    run: optional("run", "DIR", "Run folder; default runs/<UTC time>-<id>"),
+    resume: toggle("resume", "Go on with the run in --run DIR, with its own configuration"),
+    dryRun: toggle("dry-run", "Print the resolved configuration and stop"),
+    json,
+    ...settingOptions(TrainingConfig, ["environments"])
+  },
+  Effect.fnUntraced(function* (given) {
+    const { dryRun, resume, run } = given
+    const config = yield* resume ? resumedConfig(given) : newConfig(given)
+    const taskSets = yield* Effect.forEach(config.environments, (text, id) =>
+      openTaskSet(text, id, fromObject({ environment: config.environment }))
+    )
+    yield* checkTaskSets(taskSets, config)
+    const estimate = yield* openEstimator(config.credit)
+    if (dryRun) return yield* answer(given.json, config, () => printConfig(TrainingConfig, config).trimEnd())
+    const policy =
+      config.policy === ""
+        ? makeSpark(
+            config,
+            taskSets.map(({ environment }) => environment)
+          )
+        : yield* readPolicyFolder(config.policy)
+
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const started = yield* Clock.currentTimeMillis
+        const folder = yield* resume
+          ? openRun(Option.getOrThrow(run))
+          : createRun({
+              path: Option.getOrUndefined(run),
+              config: printConfig(TrainingConfig, config),
+              environments: config.environments,
+              policy: config.policy === "" ? "spark" : config.policy
+            })
+        const { report } = yield* progress()
+        const result = yield* trainPolicy({
+          config,
+          taskSets,
+          policy,
+          folder,
+          estimate,
+          onNews: (news) => report(standing(news))
+        }).pipe(
+          Effect.onInterrupt(() =>
+            Effect.sync(() => statusLine.print(`go on with: constellate train --resume --run ${folder.path}`))
+          )
+        )
+        const references = yield* Effect.forEach(result.after, (after, i) => referencesFor(taskSets[i]!, after))
+        yield* keepReport(folder, config, result, references)
+        yield* folder.finish
+        const document = {
+          run: folder.path,
+          updates: result.updates,
+          seconds: ((yield* Clock.currentTimeMillis) - started) / 1000,
+          tokens: result.tokens,
+          peakRssBytes: process.resourceUsage().maxRSS * 1024,
+          before: single(result.before),
+          after: single(result.after)
+        }
+        const tables = result.after.map((after, i) => successTable(result.before[i]!, after, references[i]!))
+        yield* answer(given.json, document, () => [...tables, folder.path].join("\n\n"))
+      })
+    )
+  })
+).pipe(
+  Command.withDescription("Trains a policy on lifecycles, from nothing or from a policy folder"),
+  Command.withExamples([
+    { command: "constellate train --preset spark", description: "From nothing to a risen curve in minutes" },
+    {
+      command: "constellate train --env frozen-lake-obscure --seed 2 --updates 80 --run runs/second",
+      description: "Another seed, fewer updates, a folder of your choice"
+    },
+    { command: "constellate train --resume --run runs/second", description: "Go on after Ctrl-C or a crash" },
+    {
+      command: "constellate train --set credit.estimator=grpo --set optimizer.learningRate=1e-3 --dry-run",
+      description: "See the configuration that these settings make"
+    }
+  ])
+)
+
+interface Given {
+  readonly env: ReadonlyArray<string>
+  readonly preset: Option.Option<string>
+  readonly run: Option.Option<string>
+  readonly config: Option.Option<string>
+  readonly set: ReadonlyArray<string>
+  readonly keys: Readonly<Record<string, Option.Option<string>>>
+}
+
+const newConfig = Effect.fnUntraced(function* ({ env, preset, ...given }: Given) {
+  const name = Option.getOrElse(preset, () => "spark")
+  if (!Object.hasOwn(presets, name)) {
+    return yield* new UnknownName({ kind: "preset", name, valid: Object.keys(presets) })
+  }
+  const settings = yield* settingsOf(given)
+  const environments = env.length === 0 ? [] : fromObject({ environments: env })
+  return yield* resolveConfig(TrainingConfig, fromObject(presets[name]!), settings, environments)
+})
+
+/** A run goes on as it was begun; more updates and how it is carried out are all that may be new. */
+const resumedConfig = Effect.fnUntraced(function* ({ env, preset, run, ...given }: Given) {
+  if (Option.isNone(run)) {
+    return yield* new WrongInput({ field: "--run", value: undefined, expected: "the run folder to resume" })
+  }
+  const mayChange = ["updates", "concurrency", "shards"]
+  const settings = yield* settingsOf(given)
+  const refused =
+    settings.find(({ path }) => !mayChange.includes(path.join(".")))?.path.join(".") ??
+    (env.length > 0 ? "--env" : Option.isSome(preset) ? "--preset" : undefined)
+  if (refused !== undefined) {
+    const expected = `nothing but ${mayChange.join(", ")} beside --resume; the rest is in ${join(run.value, "config.yaml")}`
+    return yield* new WrongInput({ field: refused, value: "given", expected })
+  }
+  yield* readRunConfig(run.value)
+  return yield* resolveConfig(TrainingConfig, yield* fromFile(join(run.value, "config.yaml")), settings)
+})
+
+const readRunConfig = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  if (!(yield* files.exists(join(path, "run.json")))) {
+    return yield* new WrongInput({ field: "--run", value: path, expected: "a run folder, one with run.json" })
+  }
+})
+
+const checkTaskSets = Effect.fnUntraced(function* (taskSets: ReadonlyArray<TaskSet>, config: TrainingConfig) {
+  for (const { environment } of taskSets) {
+    if (environment.terse === undefined) {
+      const expected = "environments with a terse style, which the built-in policy needs"
+      return yield* new WrongInput({ field: "environments", value: environment.id, expected })
+    }
+    if (config.policy === "" && (environment.demonstrate?.stages.length ?? 0) < 2) {
+      const expected = "environments with demonstrations of two stages, or a policy to start from (--policy)"
+      return yield* new WrongInput({ field: "environments", value: environment.id, expected })
+    }
+  }
+})
+
+const standing = ({ done, stage, success, tokens, total }: TrainingNews) => ({
+  stage: {
+    drill: "warm start, drill",
+    settling: "warm start, settling",
+    evaluation: "evaluation",
+    training: "training"
+  }[stage],
+  done,
+  total,
+  unit: stage === "training" ? "update" : stage === "evaluation" ? "pack" : "step",
+  ...(tokens === 0 ? {} : { tokens }),
+  ...(success === undefined ? {} : { success })
+})
+
+const single = (evaluations: ReadonlyArray<Evaluation>) => (evaluations.length === 1 ? evaluations[0] : evaluations)
+
+/** What scripted agents reach on the packs of an evaluation: the frame of every chart. */
+const referencesFor = Effect.fnUntraced(function* (taskSet: TaskSet, after: Evaluation) {
+  const { packs, packSize, seed } = after
+  return yield* Effect.forEach(["random", "careful"] as const, (agent) =>
+    evaluate(taskSet, {
+      packs,
+      packSize,
+      seed,
+      seeds: 1,
+      strategy: "cod",
+      context: "own",
+      settings: defaultSettings,
+      concurrency: 64
+    }).pipe(Effect.provide(layerScripted(taskSet.environment, agent)))
+  )
+})
+
+/** Picture, page and numbers of a finished run; one of each for every task set. */
+const keepReport = Effect.fnUntraced(function* (
+  folder: RunFolder,
+  config: TrainingConfig,
+  { after, before }: { readonly before: ReadonlyArray<Evaluation>; readonly after: ReadonlyArray<Evaluation> },
+  references: ReadonlyArray<ReadonlyArray<Evaluation>>
+) {
+  const files = yield* FileSystem.FileSystem
+  yield* folder.write("after.json", `${JSON.stringify(after, null, 2)}\n`)
+  const metricsFile = folder.at("metrics.jsonl")
+  const lines = (yield* files.exists(metricsFile))
+    ? (yield* files.readFileString(metricsFile)).split("\n").slice(0, -1)
+    : []
+  const metrics = lines.map((line) => JSON.parse(line))
+  for (const [i, evaluation] of after.entries()) {
+    const run = {
+      path: folder.path,
+      command: `constellate train --config ${join(folder.path, "config.yaml")}`,
+      config: printConfig(TrainingConfig, config),
+      before: before[i]!,
+      after: evaluation,
+      references: references[i]!,
+      metrics
+    }
+    const suffix = after.length === 1 ? "" : `-${evaluation.environment}`
+    yield* folder.write(`curve${suffix}.svg`, curve(run))
+    yield* folder.write(`report${suffix}.html`, reportPage(run))
+  }
+})

@@ -120,7 +120,9 @@ export const advise = ({ libraries, node, providers }: Omit<Findings, "advice">)
   if (!works("cpu")) advice.push("The CPU provider does not work: reinstall with npm ci, with install scripts allowed")
   if (works("cuda") || !has("libcuda.so.1")) return advice
   if (missing.some(({ name }) => name === "libonnxruntime_providers_cuda.so")) {
-    advice.push("Fetch onnxruntime's CUDA provider: npm run install:cuda")
+    advice.push(
+      "Fetch onnxruntime's CUDA provider: npm run install:cuda (without a clone: npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12)"
+    )
   }
   const rest = missing.filter(({ name }) => name !== "libonnxruntime_providers_cuda.so")
   if (rest.length > 0) {

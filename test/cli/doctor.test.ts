@@ -29,7 +29,7 @@ describe("doctor", () => {
       library("libcudnn.so.9", false)
     ]
     expect(advise(machine({ libraries }))).toEqual([
-      "Fetch onnxruntime's CUDA provider: npm run install:cuda",
+      "Fetch onnxruntime's CUDA provider: npm run install:cuda (without a clone: npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12)",
       "Install CUDA 12 and cuDNN 9, or add their folder to LD_LIBRARY_PATH; not found: libcudnn.so.9 (library)"
     ])
     expect(advise(machine({ libraries, providers: [provider("cpu", true), provider("cuda", true)] }))).toEqual([])

@@ -143,7 +143,7 @@ const parse = (header: Uint8Array): object => {
     // Answered below.
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new SafetensorsError("a file whose header is not a JSON object", "safetensors")
+    throw new SafetensorsError("a file with a header that is not a JSON object", "safetensors")
   }
   return json
 }

@@ -114,6 +114,13 @@ describe("help", () => {
   })
 })
 
+it("constellate --help: its examples can be typed", async () => {
+  const { stdout } = await runCommandLine("--help")
+  const lines = Array.from(stdout.matchAll(/^ +(constellate [a-z].*)$/gm), ([, line]) => line!).slice(1)
+  expect(lines.length).toBeGreaterThan(1)
+  for (const line of lines) expect([line, await problem(line)]).toEqual([line, undefined])
+})
+
 describe("the pages", () => {
   it("are all reached from the README", () => {
     const readme = readFileSync("README.md", "utf8")

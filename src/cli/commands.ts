@@ -38,6 +38,11 @@ export const loadCommand = (name: string): Effect.Effect<AnyCommand> =>
   Effect.map(Effect.promise(commands[name]![1]), Command.withDescription(commands[name]![0]))
 
 const examples: ReadonlyArray<Command.Command.Example> = [
+  { command: "constellate train --preset spark", description: "Train a small policy from nothing, in minutes" },
+  {
+    command: "constellate eval scripted:careful --env frozen-lake-obscure",
+    description: "Success by position of an agent that carries what it learns"
+  },
   { command: "constellate doctor", description: "See what this machine can do" }
 ]
 

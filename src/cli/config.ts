@@ -177,7 +177,7 @@ const resolve = <A>(
   schema: Schema.Codec<A, any>,
   settings: ReadonlyArray<Setting>
 ): Result.Result<A, WrongInput | UnknownName> => {
-  const decoded = Schema.decodeUnknownResult(schema)(merge(settings), { errors: "all", onExcessProperty: "error" })
+  const decoded = Schema.decodeResult(schema)(merge(settings), { errors: "all", onExcessProperty: "error" })
   if (Result.isSuccess(decoded)) return Result.succeed(decoded.success)
   const problems = problemsOf(decoded.failure.issue)
   // What YAML reads as a number or a truth value may have been meant as text.

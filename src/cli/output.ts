@@ -34,7 +34,10 @@ export const table = (heads: ReadonlyArray<string>, rows: ReadonlyArray<Readonly
 
 /** Answers go to stdout; whatever else is written, to stderr. */
 export const console: Console.Console = Object.assign(Object.create(globalThis.console) as Console.Console, {
-  log: (...parts: ReadonlyArray<unknown>) => void process.stdout.write(`${format(...parts)}\n`),
+  log: (...parts: ReadonlyArray<unknown>) => {
+    statusLine.end() // On a terminal the two share their last line.
+    process.stdout.write(`${format(...parts)}\n`)
+  },
   error: (...parts: ReadonlyArray<unknown>) => statusLine.print(format(...parts)),
   info: (...parts: ReadonlyArray<unknown>) => statusLine.print(format(...parts)),
   warn: (...parts: ReadonlyArray<unknown>) => statusLine.print(format(...parts)),

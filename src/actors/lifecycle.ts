@@ -7,7 +7,7 @@
  */
 import { Clock, Effect, Exit, Result } from "effect"
 import type { EpisodeKind, Outcome } from "../environment.ts"
-import { stream } from "../kernels/random.ts"
+import { streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
@@ -32,6 +32,9 @@ export interface Plan {
   readonly contexts?: ReadonlyArray<string>
 }
 
+/** Who draws at a position: each has a stream of its own for each step. */
+const purposes = { solve: 0, update: 1, environment: 2 } as const
+
 export const lifecycleId = ({ pack, run }: Pick<Plan, "pack" | "run">): string => `${pack.id}/${run}`
 
 /** Lives a lifecycle to its end. Never fails: see the outcome of its last episode. */
@@ -45,9 +48,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
     const id = lifecycleId(plan)
     const episodes: Array<Episode> = []
 
-    /** The rest of a stream's name says what it is for. */
-    const streamOf = (...purpose: ReadonlyArray<string | number>) =>
-      stream(pack.baseSeed, pack.phase, pack.seed, run, attempt, ...purpose)
+    const streamOf = streams(pack.baseSeed, pack.phase, pack.seed, run, attempt)
 
     /** Calls into the environment: what it throws and how long it takes becomes data. */
     const guarded = <A>(call: () => A): A | Lost => {
@@ -66,7 +67,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
         previous: steps.at(-1),
         context,
         knowledge: pack.knowledge(),
-        rng: streamOf("policy", kind, index, steps.length),
+        rng: streamOf(purposes[kind] + 3 * index, steps.length),
         temperature: settings.temperature,
         maxTokens: style === "terse" ? environment.terse!.replyTokens[kind] : settings.maxTokens
       })
@@ -156,7 +157,7 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
               pack,
               settings,
               said,
-              streamOf("environment", position, solve.agent.context.steps.length)
+              streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
             ),
           () => context
         )

@@ -66,17 +66,29 @@ export const hash64 = (...parts: ReadonlyArray<Name>): bigint =>
   hash("sha256", spell(parts), "buffer").readBigUInt64BE(0)
 
 /** The stream of that name, at its beginning. */
-export const stream = (...parts: ReadonlyArray<Name>): Stream => {
+export const stream = (...parts: ReadonlyArray<Name>): Stream => streams(...parts)(0, 0)
+
+/**
+ * Many streams under one name, told apart by two integers in [0, 2^32): they stand in the upper half of the counter, so
+ * that a stream costs no hashing. Those of (0, 0) are the numbers of `stream` by that name.
+ */
+export const streams = (...parts: ReadonlyArray<Name>): ((a: number, b: number) => Stream) => {
   const digest = hash("sha256", spell(parts), "buffer")
   const k0 = digest.readInt32LE(0)
   const k1 = digest.readInt32LE(4)
-  const block = new Uint32Array(4)
+  return (a, b) => member(k0, k1, a | 0, b | 0)
+}
+
+const member = (k0: number, k1: number, a: number, b: number): Stream => {
+  // Made when the first number is drawn: many streams are handed out and never used.
+  let block: Uint32Array | undefined
   let counter = 0
   let left = 0
 
   const word = (): number => {
+    block ??= new Uint32Array(4)
     if (left === 0) {
-      philox(counter | 0, Math.floor(counter / 0x1_0000_0000) | 0, 0, 0, k0, k1, block)
+      philox(counter | 0, Math.floor(counter / 0x1_0000_0000) | 0, a, b, k0, k1, block)
       counter++
       left = 4
     }

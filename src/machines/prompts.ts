@@ -2,10 +2,17 @@
 import { hintsBlock, type Message } from "../environment.ts"
 
 /** Words of a `terse` prompt: single spaces, nothing for what is empty. */
-const words = (...parts: ReadonlyArray<string>): string => parts.filter((part) => part !== "").join(" ")
+const words = (...parts: ReadonlyArray<string>): string => joined(parts, " ")
 
 /** Blocks of a `chat` prompt: one blank line between them, nothing for what is empty. */
-const blocks = (...parts: ReadonlyArray<string>): string => parts.filter((part) => part !== "").join("\n\n")
+const blocks = (...parts: ReadonlyArray<string>): string => joined(parts, "\n\n")
+
+/** By concatenation rather than \`join\`, so that long texts share the memory of their parts. */
+const joined = (parts: ReadonlyArray<string>, separator: string): string => {
+  let text = ""
+  for (const part of parts) if (part !== "") text += text === "" ? part : separator + part
+  return text
+}
 
 const stayWithin = (tokens: number): string =>
   `Keep your whole response, your thinking included, within ${tokens} tokens.`
@@ -45,28 +52,29 @@ export const terseTrajectory = (messages: ReadonlyArray<Message>, lastReply: str
   words(...messages.slice(1).map((message) => message.content), lastReply)
 
 export const chatUpdateSystem = (tokenLimit: number | undefined): string =>
-  blocks(
-    `You are an agent that works through a sequence of different but related tasks in one environment, and you learn as you go. Your only job now is to update your hints: the short text that you will be given, instead of a memory, with every later task.`,
-    `You receive your earlier hints and one new trajectory: how you tried to solve the latest task, and how it went.`,
-    `## Goal
+  blocks(updateInstructions, tokenLimit === undefined ? "" : stayWithin(tokenLimit))
+
+const updateInstructions = blocks(
+  `You are an agent that works through a sequence of different but related tasks in one environment, and you learn as you go. Your only job now is to update your hints: the short text that you will be given, instead of a memory, with every later task.`,
+  `You receive your earlier hints and one new trajectory: how you tried to solve the latest task, and how it went.`,
+  `## Goal
 Write hints that help to solve FUTURE tasks of this environment. Keep earlier guidance that is still useful, drop what has proved wrong, and add what the trajectory teaches.`,
-    `## Principles
+  `## Principles
 - The environment may or may not stay the same from task to task, and how the tasks are related is unknown at first. Prefer content that carries information.
 - A hint that you are unsure of may be included if you say how sure you are.
 - Two kinds of content matter most: facts about the environment that were hidden at first, and techniques of solving that have been confirmed. Other useful content is welcome.`,
-    `## Form
+  `## Form
 First reason briefly. Then write exactly one block of hints between these two lines:
 ${hintsBlock.start}
 (your hints)
 ${hintsBlock.end}
 Put no reasoning inside the block and nothing after its last line. Write each of the two lines once only.`,
-    `## Style
+  `## Style
 - Reason concisely. Write concise hints and no generic statements.
 - Do not repeat the rules of the task.
 - Hints should carry over to other tasks, not describe the task just solved.
-- Plain Markdown, preferably bullets; headings at level 3 or deeper only.`,
-    tokenLimit === undefined ? "" : stayWithin(tokenLimit)
-  )
+- Plain Markdown, preferably bullets; headings at level 3 or deeper only.`
+)
 
 /** `reward` is shown with three decimals. */
 export const chatUpdateUser = (episode: {

@@ -14,7 +14,7 @@ import { nearest, UnknownName, WrongInput } from "./failure.ts"
 /** One value and where it was written. */
 export interface Setting {
   readonly path: ReadonlyArray<string>
-  /** Not a map: maps are taken apart, so that layers merge key by key. Lists are taken whole. */
+  /** Not a map unless it is empty: maps are taken apart, so that layers merge key by key. Lists are taken whole. */
   readonly value: unknown
   /** A file with its line; absent for the command line and for values of ours. */
   readonly file?: string
@@ -26,7 +26,8 @@ export interface Setting {
 export const fromObject = (object: object, file?: string): ReadonlyArray<Setting> => {
   const settings: Array<Setting> = []
   const walk = (value: unknown, path: ReadonlyArray<string>): void => {
-    if (isPlain(value)) for (const [key, inner] of Object.entries(value)) walk(inner, [...path, key])
+    const entries = isPlain(value) ? Object.entries(value) : []
+    if (entries.length > 0) for (const [key, inner] of entries) walk(inner, [...path, key])
     else if (value !== undefined) settings.push({ path, value, ...(file === undefined ? {} : { file }) })
   }
   walk(object, [])
@@ -62,7 +63,7 @@ export const fromYaml = (text: string, file: string): Result.Result<ReadonlyArra
       const key = isScalar(item.key) ? String(item.key.value) : String(item.key)
       const value = isAlias(item.value) ? item.value.resolve(document) : item.value
       const inner = [...path, ...key.split(".")]
-      if (isMap(value)) walk(value, inner)
+      if (isMap(value) && value.items.length > 0) walk(value, inner)
       else {
         const offset = isScalar(item.key) ? item.key.range?.[0] : undefined
         settings.push({ path: inner, value: isNode(value) ? value.toJS(document) : value, file: at(offset) })
@@ -121,17 +122,26 @@ export const settingOptions = (schema: Schema.Top, own: ReadonlyArray<string> = 
   ),
   keys: Object.fromEntries(
     fields(schema.ast)
-      .filter(({ name, type }) => fields(type).length === 0 && !own.includes(name))
+      .filter(({ name, type }) => !isMapType(type) && !own.includes(name))
       .map(({ name, type }) => [
         name,
         Flag.String(kebab(name)).pipe(
-          Flag.withMetavar("value"),
+          Flag.withMetavar(choices(type)?.join("|") ?? "value"),
           Flag.withDescription(String(SchemaAST.resolveDescription(type) ?? `The setting ${name}`)),
           Flag.optional
         )
       ])
   )
 })
+
+const isMapType = (type: SchemaAST.AST): boolean =>
+  SchemaAST.isObjects(type) || (SchemaAST.isUnion(type) && type.types.some(isMapType))
+
+/** What may be given where only some words may. */
+const choices = (type: SchemaAST.AST): ReadonlyArray<string> | undefined =>
+  SchemaAST.isUnion(type) && type.types.every(SchemaAST.isLiteral)
+    ? type.types.map(({ literal }) => String(literal))
+    : undefined
 
 const kebab = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
@@ -277,7 +287,8 @@ const merge = (settings: ReadonlyArray<Setting>): object => {
       const inner = at[key]
       at = (isPlain(inner) ? inner : (at[key] = Object.create(null))) as Tree
     }
-    at[path.at(-1)!] = value
+    const key = path.at(-1)!
+    if (!(isPlain(value) && isPlain(at[key]))) at[key] = isPlain(value) ? Object.create(null) : value
   }
   return root
 }

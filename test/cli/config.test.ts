@@ -75,6 +75,14 @@ describe("a configuration", () => {
     })
   })
 
+  it("takes an empty map for a map with nothing in it, which takes nothing away", () => {
+    const Options = Schema.Struct({ options: Schema.Record(Schema.String, Schema.Int) })
+    const options = (...texts: ReadonlyArray<string>) => Effect.runSync(resolveConfig(Options, ...texts.map(yaml)))
+    expect(options("options: {}")).toEqual({ options: {} })
+    expect(options("options: { a: 1 }", "options: {}", "options: { b: 2 }")).toEqual({ options: { a: 1, b: 2 } })
+    expect(yaml(printConfig(Options, { options: {} }))).toHaveLength(1)
+  })
+
   it("takes text that looks like a number where text is expected", () => {
     expect(resolved(set("training.name=2026")).training.name).toBe("2026")
     expect(resolved(set("training.name=a: b")).training.name).toBe("a: b")

@@ -1,0 +1,150 @@
+/**
+ * Training from the command line, small enough for a test. Decisions that are pinned here:
+ * 1. concurrency and the number of model workers change no byte of metrics and checkpoints;
+ * 2. a run killed at any moment and resumed ends with the bytes of one that was never interrupted.
+ */
+import { spawn } from "node:child_process"
+import { createHash } from "node:crypto"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+
+const main = join(import.meta.dirname, "../../src/cli/main.ts")
+const root = mkdtempSync(join(tmpdir(), "constellate-train-"))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+const small = {
+  "model.hiddenSize": 16,
+  "model.innerSize": 24,
+  "model.layers": 2,
+  "model.heads": 2,
+  "model.keyValueHeads": 1,
+  "model.headSize": 8,
+  "warmStart.lifecycles": 4,
+  "warmStart.minimum": 6,
+  "warmStart.maximum": 6,
+  "warmStart.settle": 4,
+  "warmStart.checkpointEvery": 3,
+  "rollout.packs": 2,
+  "rollout.groupSize": 3,
+  "rollout.packSize": 2,
+  "evaluation.packs": 4,
+  "evaluation.packSize": 2,
+  checkpointEvery: 2,
+  updates: 5
+}
+
+const args = (folder: string, more: Record<string, unknown> = {}) => [
+  main,
+  "train",
+  "--run",
+  folder,
+  ...Object.entries({ ...small, ...more }).flatMap(([key, value]) => ["--set", `${key}=${String(value)}`])
+]
+
+/** Runs the command; `killWhen` looks at the folder every few milliseconds and ends the process for good. */
+const run = (words: ReadonlyArray<string>, killWhen?: () => boolean) =>
+  new Promise<{ code: number | null; stdout: string; stderr: string }>((settle) => {
+    const child = spawn(process.execPath, [...words])
+    let stdout = ""
+    let stderr = ""
+    child.stdout.on("data", (text) => (stdout += text))
+    child.stderr.on("data", (text) => (stderr += text))
+    const watch = killWhen && setInterval(() => killWhen() && child.kill("SIGKILL"), 2)
+    child.on("close", (code) => {
+      clearInterval(watch)
+      settle({ code, stdout, stderr })
+    })
+  })
+
+/** SHA-256 of what a finished run must have in common with its equals. */
+const bytesOf = (folder: string) => {
+  const last = join(folder, "checkpoints", String(small.updates))
+  const files = [
+    "metrics.jsonl",
+    "warm-start.jsonl",
+    ...readdirSync(last).map((name) => join("checkpoints", "5", name))
+  ]
+  return Object.fromEntries(
+    files.map((name) => [
+      name,
+      createHash("sha256")
+        .update(readFileSync(join(folder, name)))
+        .digest("hex")
+    ])
+  )
+}
+
+const linesOf = (file: string): number => (existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0)
+
+describe.concurrent("train", () => {
+  const whole = (async () => {
+    const folder = join(root, "whole")
+    const ended = await run([...args(folder), "--json"])
+    return { folder, ended }
+  })()
+
+  it("ends with evaluations, a picture and a page", async () => {
+    const { ended, folder } = await whole
+    expect(ended.code, ended.stderr).toBe(0)
+    const document = JSON.parse(ended.stdout)
+    expect(document).toMatchObject({ run: folder, updates: 5, before: { packs: 4 }, after: { packs: 4 } })
+    expect(readFileSync(join(folder, "curve.svg"), "utf8")).toMatch(/^<svg/)
+    expect(existsSync(join(folder, "report.html"))).toBe(true)
+    const metrics = readFileSync(join(folder, "metrics.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line))
+    expect(metrics.map(({ update }) => update)).toEqual([1, 2, 3, 4, 5])
+    for (const line of metrics) {
+      expect(line.logprobGap).toBeLessThan(1e-4)
+      expect(line.staleness).toBe(0)
+    }
+  })
+
+  it.each([
+    { concurrency: 1, shards: 1 },
+    { concurrency: 8, shards: 2 },
+    { concurrency: 64, shards: 1 }
+  ])("gives the same bytes at concurrency $concurrency with $shards workers", async (options) => {
+    const folder = join(root, `c${options.concurrency}`)
+    const ended = await run(args(folder, options))
+    expect(ended.code, ended.stderr).toBe(0)
+    expect(bytesOf(folder)).toEqual(bytesOf((await whole).folder))
+  })
+
+  it.each([
+    ["in the warm start", (folder: string) => linesOf(join(folder, "warm-start.jsonl")) >= 5],
+    ["right after the warm start", (folder: string) => existsSync(join(folder, "checkpoints", "0"))],
+    ["in an update", (folder: string) => linesOf(join(folder, "journal", "3.jsonl")) >= 2]
+  ])("resumes to the same bytes when killed %s", async (when, reached) => {
+    const folder = join(root, when)
+    const killed = await run(args(folder), () => reached(folder))
+    expect(killed.code).toBe(null)
+    const resumed = await run([main, "train", "--resume", "--run", folder])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(bytesOf(folder)).toEqual(bytesOf((await whole).folder))
+  })
+
+  it("refuses what cannot be", async () => {
+    const refused = await Promise.all([
+      run([main, "train", "--set", "optimizer.lerningRate=1"]),
+      run([main, "train", "--env", "frozen-lke"]),
+      run([main, "train", "--set", "credit.options.windw=3"]),
+      run([main, "train", "--resume", "--run", join(root, "nowhere")]),
+      run([main, "train", "--policy", join(root, "nowhere")])
+    ])
+    expect(refused.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2])
+    const [key, env, option, resume, policy] = refused.map(({ stderr }) => stderr.trim())
+    expect(key).toContain(`did you mean "optimizer.learningRate"?`)
+    expect(env).toContain(`did you mean "frozen-lake"`)
+    expect(option).toContain("credit.options.windw")
+    expect(resume).toContain("nowhere")
+    expect(policy).toContain("nowhere")
+    for (const { stderr, stdout } of refused) {
+      expect(stdout).toBe("")
+      expect(stderr.trim().split("\n")).toHaveLength(1)
+    }
+  })
+})

@@ -81,6 +81,7 @@ describe("a configuration", () => {
     expect(options("options: {}")).toEqual({ options: {} })
     expect(options("options: { a: 1 }", "options: {}", "options: { b: 2 }")).toEqual({ options: { a: 1, b: 2 } })
     expect(yaml(printConfig(Options, { options: {} }))).toHaveLength(1)
+    expect(fromObject({})).toEqual([])
   })
 
   it("takes text that looks like a number where text is expected", () => {

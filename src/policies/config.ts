@@ -12,7 +12,7 @@ const families = ["qwen3", "qwen2", "llama"] as const
 
 /** A value that is checked as a whole, so that what was expected is said in our words. */
 const value = <A>(is: (value: unknown) => boolean, message: string) =>
-  Schema.declare((candidate): candidate is A => is(candidate), { message })
+  Schema.declare((candidate): candidate is A => is(candidate), { message }).annotateKey({ messageMissingKey: message })
 
 const count = value<number>((n) => Number.isSafeInteger(n) && (n as number) > 0, "a whole number above 0")
 const positive = value<number>((x) => Number.isFinite(x) && (x as number) > 0, "a number above 0")
@@ -22,7 +22,7 @@ const orNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.Nu
 const only = (allowed: unknown, message: string) =>
   Schema.optionalKey(value<unknown>((found) => found === null || found === allowed, message))
 
-const unscaled = "default: other kinds of rotary positions are not supported yet"
+const unscaled = `"default": scaled rotary positions are not supported`
 const rope = Schema.Struct({
   rope_type: only("default", unscaled),
   type: only("default", unscaled),

@@ -50,11 +50,11 @@ export const readWeights = Effect.fnUntraced(function* (folder: string, config: 
   const weights = new Float32Array(parameterCount(config))
   for (const { name, shape, offset, size } of wanted) {
     const shard = home.get(name)
-    const wrong = (value: string, expected: string) =>
+    const wrong = (value: string | undefined, expected: string) =>
       errorIn(folder, shard?.file ?? (shards.length === 1 ? weightsFile : indexFile), { field: name, value, expected })
     const tensor = shard?.tensors.get(name)
     const expected = `shape [${shape.join(", ")}]`
-    if (shard === undefined || tensor === undefined) return yield* wrong("missing", `a tensor of ${expected}`)
+    if (shard === undefined || tensor === undefined) return yield* wrong(undefined, `a tensor of ${expected}`)
     if (tensor.shape.join() !== shape.join()) return yield* wrong(`of shape [${tensor.shape.join(", ")}]`, expected)
     const out = weights.subarray(offset, offset + size)
     if (tensor.dtype === "F32") yield* shard.read(tensor.start, bytesOf(out))
@@ -107,7 +107,7 @@ const openShards = Effect.fnUntraced(function* (folder: string) {
     }
     const lost = Object.keys(homes).find((name) => homes[name] === file && !tensors.has(name))
     if (lost !== undefined) {
-      return yield* errorIn(folder, file, { field: lost, value: "missing", expected: `it here, as ${indexFile} says` })
+      return yield* errorIn(folder, file, { field: lost, value: undefined, expected: `it here, as ${indexFile} says` })
     }
   }
   return shards

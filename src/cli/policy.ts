@@ -1,10 +1,8 @@
 /** Policies by what is written for POLICY: `scripted:NAME`, a checkpoint folder, or a run folder (its last checkpoint). */
-import { Effect, FileSystem, Layer, Option, type PlatformError } from "effect"
-import { join } from "node:path"
-import { lastCheckpoint } from "../actors/checkpoint.ts"
+import { Effect, FileSystem, Layer, type PlatformError } from "effect"
 import { makeInference } from "../actors/inference.ts"
 import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
-import { readRecord, type RunFolderError } from "../actors/run-folder.ts"
+import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
 import { type Checkpoint, readCheckpoint } from "../policies/checkpoint.ts"
 import type { CheckpointError } from "../policies/checkpoint-file.ts"
@@ -48,13 +46,7 @@ export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
       expected: `scripted:NAME (${scriptedAgents.join(", ")}), a checkpoint folder or a run folder`
     })
   }
-  if (!(yield* files.exists(join(path, "run.json")))) return yield* readCheckpoint(path)
-  yield* readRecord(path)
-  const last = yield* lastCheckpoint(join(path, "checkpoints"))
-  if (Option.isNone(last)) {
-    return yield* new WrongInput({ field: "POLICY", value: path, expected: "a run that has written a checkpoint" })
-  }
-  return yield* readCheckpoint(last.value.path)
+  return yield* readCheckpoint(yield* policyFolderOf(path))
 })
 
 const openCheckpoint = Effect.fnUntraced(function* (

@@ -21,7 +21,7 @@ export class CheckpointError extends Schema.TaggedError<CheckpointError>()("Chec
   expected: Schema.String
 }) {
   override get message() {
-    const at = `${this.folder}/${this.file}`
+    const at = join(this.folder, this.file)
     const subject = this.field === undefined ? at : `${at}: ${JSON.stringify(this.field)}`
     const json = this.file.endsWith(".json") && this.field !== undefined
     const found = this.value === undefined ? "missing" : json ? shown(this.value) : String(this.value)

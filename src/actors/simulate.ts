@@ -8,7 +8,6 @@ import { Clock, Effect, Stream } from "effect"
 import type { Outcome } from "../environment.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import type { Settings } from "../machines/lifecycle.ts"
-import type { Policy } from "../policies/policy.ts"
 import { type Plan, runLifecycle } from "./lifecycle.ts"
 import { faultOf, freshPacks, type TaskSet } from "./rollout.ts"
 import { makeDigest } from "./trace.ts"
@@ -39,10 +38,7 @@ export interface Simulation {
   readonly digest: string
 }
 
-export const simulate: <E, R>(
-  taskSet: TaskSet,
-  options: SimulationOptions<E, R>
-) => Effect.Effect<Simulation, E, R | Policy> = Effect.fnUntraced(function* (taskSet, options) {
+export const simulate = Effect.fnUntraced(function* <E, R>(taskSet: TaskSet, options: SimulationOptions<E, R>) {
   const { concurrency, lifecycles, onLifecycle, packSize, seed, settings } = options
   const clock = yield* Clock.Clock
   const started = clock.currentTimeMillisUnsafe()
@@ -73,7 +69,7 @@ export const simulate: <E, R>(
         const plan = planOf(number)
         return Effect.map(runLifecycle(plan), (lifecycle) => ({ lifecycle, plan }))
       },
-      { concurrency, bufferSize: 16 }
+      { concurrency }
     ),
     Stream.runForEach(({ lifecycle, plan }) => {
       count(lifecycle)
@@ -81,5 +77,6 @@ export const simulate: <E, R>(
     })
   )
   const seconds = (clock.currentTimeMillisUnsafe() - started) / 1000
-  return { steps, tokens, seconds, outcomes, lost, deterministic, digest: digest.hex() }
+  const simulation: Simulation = { steps, tokens, seconds, outcomes, lost, deterministic, digest: digest.hex() }
+  return simulation
 })

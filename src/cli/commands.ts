@@ -23,6 +23,11 @@ const commands: Record<string, readonly [description: string, load: () => Promis
     () => import("./train.ts").then(({ train }) => train)
   ],
   eval: ["Success and reward by position", () => import("./eval.ts").then(({ evaluate }) => evaluate)],
+  simulate: ["Many lifecycles without learning", () => import("./simulate.ts").then(({ simulate }) => simulate)],
+  replay: [
+    "Recorded lifecycles lived again, and what differs",
+    () => import("./replay.ts").then(({ replay }) => replay)
+  ],
   credit: ["Credit assignment on its own, over files", () => import("./credit.ts").then(({ credit }) => credit)],
   runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
   doctor: [

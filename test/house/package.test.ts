@@ -56,6 +56,13 @@ describe("the tarball", () => {
     // A command of its own module, and one that starts a process from a file of ours.
     const findings = JSON.parse(run(process.execPath, constellate, "doctor", "--json"))
     expect(findings.providers[0]).toMatchObject({ name: "cpu", works: true })
+    // Model workers are threads that start from files of ours; the smallest training run needs all of them.
+    const small = ["warmStart.minimum=1", "warmStart.maximum=1", "warmStart.settle=1", "warmStart.lifecycles=2"]
+    const smaller = ["rollout.packs=1", "rollout.groupSize=2", "evaluation.packs=2"]
+    const settings = [...small, ...smaller].flatMap((setting) => ["--set", setting])
+    const trained = JSON.parse(run(process.execPath, constellate, "train", "--updates", "1", ...settings, "--json"))
+    expect(trained).toMatchObject({ updates: 1, before: { packs: 2 }, after: { packs: 2 } })
+    expect(readdirSync(join(folder, trained.run))).toContain("curve.svg")
     // The environment API is what `import "constellate"` gives.
     const script = 'console.log(typeof (await import("constellate")).defineEnvironment)'
     expect(run(process.execPath, "--input-type=module", "-e", script).trim()).toBe("function")

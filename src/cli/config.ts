@@ -28,7 +28,8 @@ export const fromObject = (object: object, file?: string): ReadonlyArray<Setting
   const walk = (value: unknown, path: ReadonlyArray<string>): void => {
     const entries = isPlain(value) ? Object.entries(value) : []
     if (entries.length > 0) for (const [key, inner] of entries) walk(inner, [...path, key])
-    else if (value !== undefined && path.length > 0) settings.push({ path, value, ...(file === undefined ? {} : { file }) })
+    else if (value !== undefined && path.length > 0)
+      settings.push({ path, value, ...(file === undefined ? {} : { file }) })
   }
   walk(object, [])
   return settings

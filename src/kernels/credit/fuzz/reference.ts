@@ -107,7 +107,7 @@ const bisections = (members: ReadonlyArray<Expected>, rounding: number): Readonl
   const sumAt = (temperature: number) => {
     const terms = members.map(({ score, tokens }) => {
       const weight = weightAt(score, temperature)
-      return { value: score * weight * tokens, error: rounding * weight * tokens * (1 + Math.abs(score) / temperature) }
+      return { value: score * tokens * weight, error: rounding * weight * tokens * (1 + Math.abs(score) / temperature) }
     })
     const absolute = sum(terms.map(({ value }) => Math.abs(value)))
     return {

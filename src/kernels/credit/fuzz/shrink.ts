@@ -130,19 +130,26 @@ const rewardTo =
 const replaced = (experience: any, field: string, value: unknown) =>
   Object.is(experience[field], value) ? experience : { ...experience, [field]: value }
 
-/** Sets a field of one experience to something plain. */
-const fieldTo =
-  (field: string, plain: unknown): Simplification =>
+/** Makes a count of one experience smaller. */
+const countTo =
+  (field: "responseTokens" | "step", count: number): Simplification =>
   (given, at) => {
     const target = given.experiences[at]
-    if (target === undefined) return undefined
-    return mapped(given, (each) => {
-      if (each !== target || !(field in each)) return each
-      if (plain !== undefined) return replaced(each, field, plain)
-      const { [field]: _, ...rest } = each
-      return rest
-    })
+    return (
+      target && mapped(given, (each) => (each === target ? replaced(each, field, Math.min(each[field], count)) : each))
+    )
   }
+
+const withoutFlag: Simplification = (given, at) => {
+  const target = given.experiences[at]
+  return (
+    target &&
+    mapped(given, (each) => {
+      const { flag, ...rest } = each
+      return each === target && flag !== undefined ? rest : each
+    })
+  )
+}
 
 /** Renames all packs, runs, task sets, steps and ids in arrival order, at once. */
 const renamed: Simplification = (given, at) => {
@@ -171,15 +178,15 @@ const simplifications: ReadonlyArray<Simplification> = [
   withoutEpisode,
   withoutExperience,
   plainOption,
-  fieldTo("flag", undefined),
+  withoutFlag,
   rewardTo(() => 0),
   rewardTo((reward) => (reward === 0 ? 0 : 1)),
   rewardTo((reward) => Math.round(reward)),
   rewardTo((reward) => Number(reward.toPrecision(1))),
   rewardTo((reward) => Number(reward.toPrecision(2))),
-  fieldTo("responseTokens", 1),
-  fieldTo("responseTokens", 2),
-  fieldTo("responseTokens", 10),
-  fieldTo("step", 0),
+  countTo("responseTokens", 1),
+  countTo("responseTokens", 2),
+  countTo("responseTokens", 10),
+  countTo("step", 0),
   renamed
 ]

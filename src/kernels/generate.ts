@@ -16,8 +16,9 @@ import { decode, forward, frame, head, type KeysValues, type TransformerConfig, 
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
  *
- * Outputs: `firstToken [B]` int32 and `firstLogprob [B]`, `laterTokens [rounds, B]` and `laterLogprobs [rounds, B]`, rounds < n: it
- * stops when every row has ended. What stands behind a row's end is meaningless.
+ * Outputs: `firstToken [B]` int32 and `firstProbability [B]`, `laterTokens [rounds, B]` and `laterProbabilities [rounds, B]`,
+ * rounds < n: it stops when every row has ended. What stands behind a row's end is meaningless. The logarithm is left to
+ * the caller: the runtime's rounds by an element's place in the batch.
  */
 export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
   const graph = new Graph()
@@ -38,27 +39,29 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
   const B = product(["P", "S"])
   const f = frame(graph, config, weightsOf(graph))
 
-  /** Inverse-CDF sampling: the first token whose cumulative probability exceeds u. */
+  /**
+   * Inverse-CDF sampling: the first token whose cumulative probability exceeds u. Sums run down columns, since the
+   * runtime adds whole rows at once.
+   */
   const sample = (g: Graph, logits: Value, round: Value) => {
-    const scaled = g.mul(logits, inverseTemperature)
-    const cumulative = g.cumSum(g.softmax(scaled), 1)
-    const total = g.slice(cumulative, 1, config.vocabularySize - 1, config.vocabularySize)
-    const target = g.mul(g.reshape(g.gather(uniforms, round), [B, 1]), total)
-    const below = g.sum(g.cast(g.lessOrEqual(cumulative, target), "int32"), 1)
+    const probabilities = g.softmax(logits)
+    const cumulative = g.cumSum(g.transpose(probabilities, [1, 0]), 0)
+    const total = g.slice(cumulative, 0, config.vocabularySize - 1, config.vocabularySize)
+    const target = g.mul(g.reshape(g.gather(uniforms, round), [1, B]), total)
+    const below = g.sum(g.cast(g.lessOrEqual(cumulative, target), "float32"), 0)
     // Rounding may leave the last cumulative value at the target itself.
-    const token = g.min(below, g.int32(config.vocabularySize - 1))
-    return { token, logprob: g.pick(g.logSoftmax(scaled), token) }
+    const token = g.min(g.cast(below, "int32"), g.int32(config.vocabularySize - 1))
+    return { token, probability: g.pick(probabilities, token) }
   }
-  /** Rows that go on after `count` tokens, the last of which is `token`. */
-  const goesOn = (g: Graph, before: Value | undefined, token: Value, count: Value) => {
-    const going = g.not(g.or(g.equal(token, end), g.lessOrEqual(limits, count)))
-    return before === undefined ? going : g.not(g.or(g.not(before), g.not(going)))
-  }
+  /** How many more tokens a row may get after `token`, of which `before` included it; none after the end token. */
+  const remaining = (g: Graph, before: Value, token: Value) =>
+    g.where(g.equal(token, end), g.int32(0), g.sub(before, g.int32(1)))
+  const goesOn = (g: Graph, left: Value) => g.greater(g.max(left, 0), g.int32(0))
 
   const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
   const { hidden, cache } = forward(f, tokens, mask, last, { positions: lastPositions, mask: padding })
-  const { normed, table } = head(f, hidden)
-  const promptLogits = graph.matMul(normed, table, { transB: true })
+  const { scaled, table } = head(f, hidden, inverseTemperature)
+  const promptLogits = graph.matMul(scaled, table, { transB: true })
   // Each prompt's logits once for each of its samples.
   const zeros = graph.zeros(["P", "S", 1])
   const spread = graph.reshape(graph.add(graph.reshape(promptLogits, ["P", 1, config.vocabularySize]), zeros), [
@@ -66,7 +69,7 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
     config.vocabularySize
   ])
   const first = sample(graph, spread, graph.int32(0))
-  const going = goesOn(graph, undefined, first.token, graph.int32(1))
+  const left = remaining(graph, limits, first.token)
   const start = graph.reshape(graph.add(graph.reshape(graph.cast(lengths, "float32"), ["P", 1, 1]), zeros), [B, 1])
   const startPosition = graph.cast(start, "int64")
   const empty = graph.zeros(["P", config.keyValueHeads, "S", 0, config.headSize])
@@ -75,10 +78,10 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
 
   const { emitted } = graph.loop(
     trips,
-    graph.any(going),
+    goesOn(graph, left),
     [
       { value: first.token, shape: [B] },
-      { value: going, shape: [B] },
+      { value: left, shape: [B] },
       ...emptyCache(config, empty).map((value) => ({ value, shape: recentShape }))
     ],
     (body, round, [token, before, ...flat]) => {
@@ -86,25 +89,24 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
       for (let i = 0; i < flat.length; i += 2) recent.push({ keys: flat[i]!, values: flat[i + 1]! })
       const positions = body.add(startPosition, round)
       const step = decode(f, body, token!, positions, cache, padding, recent)
-      const out = head(f, step.hidden, new Tape(body))
+      const out = head(f, step.hidden, inverseTemperature, new Tape(body))
       const next = sample(
         body,
-        body.matMul(out.normed, out.table, { transB: true }),
+        body.matMul(out.scaled, out.table, { transB: true }),
         body.add(round, body.constant(BigInt64Array.of(1n), []))
       )
-      const count = body.add(body.cast(round, "int32"), body.int32(2))
-      const still = goesOn(body, before!, next.token, count)
+      const still = remaining(body, before!, next.token)
       return {
-        condition: body.any(still),
+        condition: goesOn(body, still),
         carried: [next.token, still, ...step.recent.flatMap(({ keys, values }) => [keys, values])],
-        emitted: [next.token, next.logprob]
+        emitted: [next.token, next.probability]
       }
     }
   )
   graph.output(first.token, "firstToken")
-  graph.output(first.logprob, "firstLogprob")
+  graph.output(first.probability, "firstProbability")
   graph.output(emitted[0]!, "laterTokens")
-  graph.output(emitted[1]!, "laterLogprobs")
+  graph.output(emitted[1]!, "laterProbabilities")
   return graph.serialize()
 }
 

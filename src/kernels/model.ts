@@ -11,7 +11,14 @@
 import * as ort from "onnxruntime-node"
 import { generateGraph } from "./generate.ts"
 import { gradientGraph, scoreGraph } from "./train.ts"
-import { causalMask, hiddenScore, parameters, type TransformerConfig, weightInputs } from "./transformer.ts"
+import {
+  causalMask,
+  hiddenScore,
+  parameters,
+  type TransformerConfig,
+  weightConstants,
+  weightInputs
+} from "./transformer.ts"
 
 /** Padded lengths are multiples of this. Sums over keys run in blocks that this divides. */
 export const lengthGrid = 16
@@ -78,7 +85,7 @@ const options = (threads: number): ort.InferenceSession.SessionOptions => ({
  *
  * @returns the prompts, one for each block of S slots, and the slot of each row
  */
-const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number) => {
+const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewest: number) => {
   const groups = new Map<string, Array<number>>()
   rows.forEach(({ prompt }, r) => {
     const key = Buffer.from(Int32Array.from(prompt).buffer).toString("latin1")
@@ -89,7 +96,7 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number) => {
   const members = [...groups.values()]
   const length = rows.reduce((longest, { prompt }) => Math.max(longest, prompt.length), 1)
   const blocks = (S: number) => members.reduce((sum, group) => sum + Math.ceil(group.length / S), 0)
-  const cost = (S: number) => Math.max(2, blocks(S)) * (length + S * maxTokens)
+  const cost = (S: number) => Math.max(fewest, blocks(S)) * (length + S * maxTokens)
   const most = members.reduce((largest, group) => Math.max(largest, group.length), 1)
   let samples = 1
   for (let S = 2; S <= most; S++) if (cost(S) < cost(samples)) samples = S
@@ -104,8 +111,17 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number) => {
   return { prompts, samples, slots }
 }
 
-/** Builds the graphs and their sessions; each is made when it is first used. */
-export const openModel = (config: TransformerConfig, threads = 1): Model => {
+/**
+ * Builds the graphs and their sessions; each is made when it is first used.
+ *
+ * @param generateFrom `inputs`: any weights at any time. `constants`: weights that stay, as in evaluation and serving; the
+ *   runtime rearranges them once, which makes small batches up to twice as fast, but other weights cost a new session
+ */
+export const openModel = (
+  config: TransformerConfig,
+  threads = 1,
+  generateFrom: "inputs" | "constants" = "inputs"
+): Model => {
   const all = parameters(config)
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
@@ -114,6 +130,21 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
     return known
   }
   const weightsOf = (graph: Parameters<typeof weightInputs>[0]) => weightInputs(graph, config)
+
+  // The session over the last weights that generated, in which they are constants.
+  let baked: { readonly weights: Float32Array; readonly session: Promise<ort.InferenceSession> } | undefined
+  // Products with rearranged weights know no other kernel for a single row.
+  const fewest = generateFrom === "constants" ? 1 : 2
+  const generating = async (weights: Float32Array): Promise<ort.InferenceSession> => {
+    if (generateFrom === "inputs") return session("generate", () => generateGraph(config, weightsOf))
+    if (baked?.weights !== weights) {
+      const before = baked
+      const bytes = generateGraph(config, (graph) => weightConstants(graph, config, weights))
+      baked = { weights, session: ort.InferenceSession.create(bytes, options(threads)) }
+      await (await before?.session)?.release()
+    }
+    return baked!.session
+  }
 
   // Tensors are views: made once for each flat vector, and renewed when another version's vector comes.
   let viewed: Float32Array | undefined
@@ -141,8 +172,8 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
     return made
   }
 
-  const grid = (sequences: ReadonlyArray<ReadonlyArray<number>>) => {
-    const rows = Math.max(2, sequences.length)
+  const grid = (sequences: ReadonlyArray<ReadonlyArray<number>>, fewest = 2) => {
+    const rows = Math.max(fewest, sequences.length)
     const length = paddedLength(sequences.reduce((longest, { length }) => Math.max(longest, length), 1))
     const data = new Int32Array(rows * length)
     sequences.forEach((sequence, row) => data.set(sequence, row * length))
@@ -174,8 +205,8 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
   return {
     generate: async (weights, rows, { temperature, end }) => {
       const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
-      const { prompts, samples: S, slots } = sharePrompts(rows, n)
-      const { rows: P, length: T, tokens } = grid(prompts)
+      const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
+      const { rows: P, length: T, tokens } = grid(prompts, fewest)
       const B = P * S
       const padding = new Float32Array(P * T)
       const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? 1)
@@ -190,9 +221,9 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
         })
       })
       const run = await (
-        await session("generate", () => generateGraph(config, weightsOf))
+        await generating(weights)
       ).run({
-        ...feeds(weights),
+        ...(generateFrom === "inputs" ? feeds(weights) : {}),
         tokens,
         mask: mask(T),
         padding: new ort.Tensor("float32", padding, [P, 1, 1, T]),
@@ -208,14 +239,14 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
         end: new ort.Tensor("int32", Int32Array.of(end), [])
       })
       const data = (name: string) => run[name]!.data as Int32Array & Float32Array
-      const [firstToken, firstLogprob] = [data("firstToken"), data("firstLogprob")]
-      const [laterTokens, laterLogprobs] = [data("laterTokens"), data("laterLogprobs")]
+      const [firstToken, firstProbability] = [data("firstToken"), data("firstProbability")]
+      const [laterTokens, laterProbabilities] = [data("laterTokens"), data("laterProbabilities")]
       return rows.map((row, r) => {
         const slot = slots[r]!
-        const reply = { tokens: [firstToken[slot]!], logprobs: [firstLogprob[slot]!] }
+        const reply = { tokens: [firstToken[slot]!], logprobs: [Math.log(firstProbability[slot]!)] }
         for (let i = 0; reply.tokens.length < row.uniforms.length && reply.tokens.at(-1) !== end; i++) {
           reply.tokens.push(laterTokens[i * B + slot]!)
-          reply.logprobs.push(laterLogprobs[i * B + slot]!)
+          reply.logprobs.push(Math.log(laterProbabilities[i * B + slot]!))
         }
         return reply
       })
@@ -240,6 +271,8 @@ export const openModel = (config: TransformerConfig, threads = 1): Model => {
     release: async () => {
       for (const opened of sessions.values()) await (await opened).release()
       sessions.clear()
+      await (await baked?.session)?.release()
+      baked = undefined
     }
   }
 }

@@ -24,8 +24,8 @@ const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights) => 
   graph.bind("T", tokens, 1)
   graph.bind("M", selected, 0)
   const f = frame(graph, config, weights)
-  const { normed, table } = head(f, forward(f, tokens, mask, selected).hidden)
-  return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets, inverseTemperature) }
+  const { scaled, table } = head(f, forward(f, tokens, mask, selected).hidden, inverseTemperature)
+  return { tape: f.tape, logprob: f.tape.tokenLogprob(scaled, table, targets) }
 }
 
 /** Output: `logprobs [M]`. */

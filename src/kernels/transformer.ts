@@ -240,43 +240,66 @@ export const decode = (
   const S = recent[0]!.keys.shape[2]!
   const scale = d ** -0.5
   const alone = (y: Value, count: number) => graph.reshape(y, [B, count, 1, d])
-  // [B, K * size] to [P, K, S, size] and back
-  const apart = (y: Value, size: number) => graph.transpose(graph.reshape(y, [P, S, K, size]), [0, 2, 1, 3])
-  const together = (y: Value, size: number) =>
-    graph.reshape(graph.transpose(graph.reshape(y, [P, K, S, size]), [0, 2, 1, 3]), [B, K * size])
+  // Rows are ordered prompt, sample; attention wants the samples of a prompt next to each other under each head.
+  const underHeads = (y: Value, count: number) =>
+    graph.transpose(graph.reshape(y, [P, S, K, count, d]), [0, 2, 1, 3, 4])
+  const append = (old: Value, y: Value) => graph.concat([old, underHeads(y, 1)], 3)
   let x = graph.gather(weights.get("model.embed_tokens.weight")!, token)
   const extended = recent.map(({ keys, values }, layer) => {
     const at = `model.layers.${layer}.`
     const unit = graph.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-    const append = (old: Value, y: Value) => graph.concat([old, graph.reshape(apart(y, d), [P, K, S, 1, d])], 3)
     const own: KeysValues = {
       keys: append(keys, project(f, at, "k", unit, alone, positions)),
-      values: append(values, project(f, at, "v", unit, alone))
+      values: append(
+        values,
+        project(f, at, "v", unit, (y) => y)
+      )
     }
     const length = own.keys.shape[3]!
-    graph.bind(String(length), own.keys, 3)
+    if (layer === 0) graph.bind(String(length), own.keys, 3)
 
-    const queries = apart(project(f, at, "q", unit, alone, positions), G * d)
-    const sharing = graph.reshape(queries, [P, K, product([S, G]), d])
+    const apart = underHeads(project(f, at, "q", unit, alone, positions), G)
+    const sharing = graph.reshape(apart, [P, K, product([S, G]), d])
     const shared = graph.add(graph.matMul(sharing, prompt[layer]!.keys, { transB: true, alpha: scale }), padding)
-    const single = graph.matMul(graph.reshape(queries, [P, K, S, G, d]), own.keys, { transB: true, alpha: scale })
+    const single = graph.matMul(apart, own.keys, { transB: true, alpha: scale })
     const scores = graph.concat([graph.reshape(shared, [P, K, S, G, T]), single], 4)
     const [toPrompt, toOwn] = graph.split(graph.softmax(scores), 4, [T, length])
-    // A single row (S G = 1) would take another kernel than many, with other rounding; a scaled product never does.
     const weighted = graph.reshape(toPrompt!, [P, K, product([S, G]), T])
-    const half = graph.reshape(graph.matMul(weighted, prompt[layer]!.values, { alpha: 0.5 }), [P, K, S, G, d])
-    const mixed = graph.add(graph.add(half, half), graph.matMul(toOwn!, own.values))
-    x = finishLayer(f, at, x, together(mixed, G * d))
+    const fromPrompt = graph.reshape(manyRows(graph, weighted, prompt[layer]!.values, G), apart.shape)
+    const mixed = graph.add(fromPrompt, graph.matMul(toOwn!, own.values))
+    x = finishLayer(f, at, x, graph.reshape(graph.transpose(mixed, [0, 2, 1, 3, 4]), [B, heads * d]))
     return own
   })
   return { hidden: x, recent: extended }
 }
 
-/** The final norm of chosen rows of the hidden states, and the table that turns them into logits. */
-export const head = (f: Frame, hidden: Value, tape = f.tape): { readonly normed: Value; readonly table: Value } => ({
-  normed: tape.rmsNorm(hidden, f.weights.get("model.norm.weight")!, f.config.epsilon),
-  table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
-})
+/**
+ * A product of S G rows that never takes the runtime's kernel for a single row, which rounds otherwise than the one for
+ * many: scaled products don't, and halving and doubling are exact.
+ */
+const manyRows = (graph: Graph, a: Value, b: Value, G: number): Value => {
+  if (G > 1) return graph.matMul(a, b)
+  const half = graph.matMul(a, b, { alpha: 0.5 })
+  return graph.add(half, half)
+}
+
+/**
+ * The final norm, and the table that turns its result into logits.
+ *
+ * @param inverseTemperature scalar by which logits are multiplied; the rows are so that it meets fewer numbers
+ */
+export const head = (
+  f: Frame,
+  hidden: Value,
+  inverseTemperature: Value,
+  tape = f.tape
+): { readonly scaled: Value; readonly table: Value } => {
+  const normed = tape.rmsNorm(hidden, f.weights.get("model.norm.weight")!, f.config.epsilon)
+  return {
+    scaled: tape.scale(normed, inverseTemperature),
+    table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
+  }
+}
 
 /** What masks add where nothing may be seen: exp of it is exactly 0. */
 export const hiddenScore = -1e30

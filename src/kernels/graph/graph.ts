@@ -178,7 +178,7 @@ export class Graph {
   min = (a: Value, b: Value): Value => this.#elementwise("Min", a, b)
   equal = (a: Value, b: Value): Value => this.#elementwise("Equal", a, b, "bool")
   lessOrEqual = (a: Value, b: Value): Value => this.#elementwise("LessOrEqual", a, b, "bool")
-  or = (a: Value, b: Value): Value => this.#elementwise("Or", a, b)
+  greater = (a: Value, b: Value): Value => this.#elementwise("Greater", a, b, "bool")
 
   #unary(op: string, x: Value): Value {
     return this.#node(op, [x], [[x.type, x.shape]])[0]!
@@ -187,8 +187,17 @@ export class Graph {
   neg = (x: Value): Value => this.#unary("Neg", x)
   sqrt = (x: Value): Value => this.#unary("Sqrt", x)
   reciprocal = (x: Value): Value => this.#unary("Reciprocal", x)
+  exp = (x: Value): Value => this.#unary("Exp", x)
   sigmoid = (x: Value): Value => this.#unary("Sigmoid", x)
-  not = (x: Value): Value => this.#unary("Not", x)
+
+  /** `a` where the condition holds, `b` elsewhere. */
+  where(condition: Value, a: Value, b: Value): Value {
+    if (condition.type !== "bool" || a.type !== b.type) this.#refuse("Where", "types differ", condition, a, b)
+    const values = broadcast(a.shape, b.shape)
+    const shape = values && broadcast(condition.shape, values)
+    if (shape === undefined) this.#refuse("Where", "shapes do not broadcast", condition, a, b)
+    return this.#node("Where", [condition, a, b], [[a.type, shape]])[0]!
+  }
 
   cast(x: Value, to: ElementType): Value {
     return x.type === to ? x : this.#node("Cast", [x], [[to, x.shape]], { to: dataTypes[to] })[0]!
@@ -279,12 +288,8 @@ export class Graph {
 
   /** Cuts one axis into pieces of the given sizes. */
   split(x: Value, axis: number, sizes: Shape): ReadonlyArray<Value> {
-    const lengths = this.concat(
-      sizes.map((size) => this.size(size)),
-      0
-    )
     const shapes = sizes.map((size) => [x.type, x.shape.map((dim, i) => (i === axis ? size : dim))] as const)
-    return this.#node("Split", [x, lengths], shapes, { axis })
+    return this.#node("Split", [x, this.shapeOf(sizes)], shapes, { axis })
   }
 
   /** Zeros of a shape that may have named dimensions. */
@@ -322,11 +327,7 @@ export class Graph {
 
   sum = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceSum", x, axis, keep)
   mean = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMean", x, axis, keep)
-  /** True where any element of a boolean vector is: bool scalar. */
-  any(x: Value): Value {
-    const count = this.#node("ReduceSum", [this.cast(x, "int32"), undefined], [["int32", []]], { keepdims: 0 })[0]!
-    return this.not(this.lessOrEqual(count, this.int32(0)))
-  }
+  max = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMax", x, axis, keep)
 
   softmax(x: Value): Value {
     return this.#node("Softmax", [x], [["float32", x.shape]], { axis: -1 })[0]!
@@ -369,6 +370,11 @@ export class Graph {
     if (!sameShape([x.shape.at(-1)!], weight.shape)) this.#refuse("RMSNorm", "weight does not fit", x, weight)
     const attributes = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 }
     return this.#node("SimplifiedLayerNormalization", [x, weight], [["float32", x.shape]], attributes)[0]!
+  }
+
+  /** `x sigmoid(x)`. */
+  silu(x: Value): Value {
+    return this.#node("QuickGelu", [x], [[x.type, x.shape]], { alpha: { float: 1 } }, microsoft)[0]!
   }
 
   /**

@@ -20,9 +20,10 @@ interface Saved {
   readonly rows: object
   readonly rmsNorm: { readonly epsilon: number }
   readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value }
-  readonly swiglu: { readonly gate: Value; readonly silu: Value }
+  readonly swiglu: { readonly silu: Value }
   readonly attention: { readonly probabilities: Value; readonly scale: number }
-  readonly tokenLogprob: { readonly logits: Value; readonly targets: Value; readonly inverseTemperature: Value }
+  readonly scale: { readonly factor: Value }
+  readonly tokenLogprob: { readonly logprobs: Value; readonly targets: Value }
 }
 
 export type Primitive = keyof Saved
@@ -72,11 +73,12 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
     ]
   },
   rotary: (g, d, { saved: { positions, cos, sin } }) => [g.rotary(d, positions, cos, g.neg(sin))],
-  // y = silu(a) b with silu(a) = a s, so silu'(a) = s (1 + a - silu(a)).
-  swiglu: (g, d, { inputs: [a, b], saved: { gate, silu } }) => [
-    g.mul(g.mul(d, b!), g.mul(gate, g.add(g.scalar(1), g.sub(a!, silu)))),
-    g.mul(d, silu)
-  ],
+  // y = silu(a) b with silu(a) = a s and silu'(a) = s + silu(a) (1 - s), so da = b (s d + (1 - s) db).
+  swiglu: (g, d, { inputs: [a, b], saved: { silu } }) => {
+    const gate = g.sigmoid(a!)
+    const db = g.mul(d, silu)
+    return [g.mul(b!, g.add(g.mul(gate, g.sub(d, db)), db)), db]
+  },
   attention: (g, d, { inputs: [q, k, v], output, saved: { probabilities: p, scale } }) => {
     // rowsum(dP P) equals rowsum(dO O), which is a sum over d instead of over all keys.
     const along = g.sum(g.mul(d, output), -1, true)
@@ -87,10 +89,11 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
       g.matMul(p, d, { transA: true })
     ]
   },
+  scale: (g, d, { saved: { factor } }) => [g.mul(d, factor)],
   // d logprob / d logits = onehot - softmax. The one-hot part is kept apart, so no [M, V] scatter is needed.
-  tokenLogprob: (g, d, { inputs: [hidden, table], saved: { logits, targets, inverseTemperature } }) => {
-    const column = g.mul(g.reshape(d, [d.shape[0]!, 1]), inverseTemperature)
-    const pull = g.neg(g.mul(g.softmax(logits), column))
+  tokenLogprob: (g, d, { inputs: [hidden, table], saved: { logprobs, targets } }) => {
+    const column = g.reshape(d, [d.shape[0]!, 1])
+    const pull = g.mul(g.exp(logprobs), g.neg(column))
     return [
       g.add(g.matMul(pull, table!), g.mul(g.gather(table!, targets), column)),
       g.scatterAdd(g.matMul(pull, hidden!, { transA: true }), targets, g.mul(hidden!, column))
@@ -150,9 +153,8 @@ export class Tape {
 
   /** `a sigmoid(a) b`, elementwise. */
   swiglu(a: Value, b: Value): Value {
-    const gate = this.graph.sigmoid(a)
-    const silu = this.graph.mul(a, gate)
-    return this.#record("swiglu", [a, b], this.graph.mul(silu, b), { gate, silu })
+    const silu = this.graph.silu(a)
+    return this.#record("swiglu", [a, b], this.graph.mul(silu, b), { silu })
   }
 
   /**
@@ -165,15 +167,16 @@ export class Tape {
     return this.#record("attention", [q, k, v], this.graph.matMul(probabilities, v), { probabilities, scale })
   }
 
-  /**
-   * Log-probability of each target: `hidden [M, D]`, `table [V, D]`, `targets [M]` int32 to `[M]`, at most 0.
-   *
-   * @param inverseTemperature scalar; logits are multiplied by it, as when sampling
-   */
-  tokenLogprob(hidden: Value, table: Value, targets: Value, inverseTemperature: Value): Value {
-    const logits = this.graph.mul(this.graph.matMul(hidden, table, { transB: true }), inverseTemperature)
-    const logprob = this.graph.pick(this.graph.logSoftmax(logits), targets)
-    return this.#record("tokenLogprob", [hidden, table], logprob, { logits, targets, inverseTemperature })
+  /** `x` times a scalar that is not differentiated. */
+  scale(x: Value, factor: Value): Value {
+    return this.#record("scale", [x], this.graph.mul(x, factor), { factor })
+  }
+
+  /** Log-probability of each target: `hidden [M, D]`, `table [V, D]`, `targets [M]` int32 to `[M]`, at most 0. */
+  tokenLogprob(hidden: Value, table: Value, targets: Value): Value {
+    const logprobs = this.graph.logSoftmax(this.graph.matMul(hidden, table, { transB: true }))
+    const output = this.graph.pick(logprobs, targets)
+    return this.#record("tokenLogprob", [hidden, table], output, { logprobs, targets })
   }
 
   /** The gradients with respect to `wanted` of the sum of `output * seed`; zero where there is no path. */

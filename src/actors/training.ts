@@ -23,7 +23,7 @@ import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
 import { makeModelWorkers, sharedWeights } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
-import { freshPacks, planGroups, rollout, shareOf, type TaskSet } from "./rollout.ts"
+import { faultOf, freshPacks, planGroups, rollout, shareOf, type TaskSet } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
 import type { TrainingConfig } from "./training-config.ts"
 import { imitate, warmStartRate } from "./warm-start.ts"
@@ -47,6 +47,17 @@ export interface TrainingOptions {
   readonly folder: RunFolder
   readonly estimate: (experiences: ReadonlyArray<Experience>) => Credit
   readonly onNews: (news: TrainingNews) => Effect.Effect<void>
+}
+
+/** Nothing is left to learn from or to measure: every lifecycle was lost to an error or a timeout. */
+export class AllLost extends Schema.TaggedError<AllLost>()("AllLost", {
+  /** "update 3" or "the evaluation". */
+  when: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `every lifecycle of ${this.when} was lost; the first: ${this.reason}`
+  }
 }
 
 /** What a run has measured: one evaluation for each task set. */
@@ -157,6 +168,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
     const { packs, packSize } = config.evaluation
     const evaluations: Array<Evaluation> = []
     let done = 0
+    let lost: string | undefined
     for (const taskSet of packs === 0 ? [] : taskSets) {
       const evaluation = evaluate(taskSet, {
         packs,
@@ -167,9 +179,17 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
         seeds: 1,
         settings,
         concurrency: Math.max(config.concurrency, evaluationConcurrency),
-        onLifecycle: () => onNews({ stage: "evaluation", done: ++done, total: packs * taskSets.length, tokens: 0 })
+        onLifecycle: (lifecycle) => {
+          lost ??= faultOf(lifecycle)?.why
+          if (lifecycle.attempt === 0) done++
+          return onNews({ stage: "evaluation", done, total: packs * taskSets.length, tokens: 0 })
+        }
       })
-      evaluations.push(yield* Effect.provideService(evaluation, Policy, agent))
+      const measured = yield* Effect.provideService(evaluation, Policy, agent)
+      if (measured.positions[0]!.success.mean === null) {
+        return yield* new AllLost({ when: "the evaluation", reason: lost ?? "unknown" })
+      }
+      evaluations.push(measured)
     }
     return evaluations
   })
@@ -224,6 +244,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
   })
 
   const policyUpdates = Effect.gen(function* () {
+    const tokensBefore = tokens
     while (at.value === "improving") {
       const { update } = at.context
       const started = yield* Clock.currentTimeMillis
@@ -242,6 +263,12 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
           minimum: rolling.minimum === 0 ? undefined : rolling.minimum
         })
       }).pipe(Effect.scoped, Effect.provideService(Policy, agent))
+      if (rolled.lifecycles.length === 0) {
+        return yield* new AllLost({
+          when: `update ${update + 1}`,
+          reason: rolled.lost[0]?.why ?? "no lifecycle was planned"
+        })
+      }
       const sampled = yield* Clock.currentTimeMillis
       const credit = options.estimate(
         experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
@@ -282,7 +309,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
         stage: "training",
         done: at.context.update,
         total: config.updates,
-        tokens,
+        tokens: tokens - tokensBefore,
         success: byPosition(rolled.lifecycles, rolling.packSize).success
       })
     }

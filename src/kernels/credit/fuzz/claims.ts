@@ -18,6 +18,8 @@ const causal = (given: CausalCase, answer: Answer): void => {
   const tolerance = toleranceOf(given)
   if (answer.dropped.length !== dropped.length)
     violate(`dropped ${answer.dropped.length} experiences, expected ${dropped.length}`)
+  metric(answer, "experience_count", given.experiences.length, 0)
+  metric(answer, "judge_format_error_count", dropped.length, 0)
   for (const { members } of groups) {
     for (const member of members) {
       const row = answer.rows.get(member.id) ?? violate(`${member.id} is missing`)
@@ -42,14 +44,13 @@ const causal = (given: CausalCase, answer: Answer): void => {
     if (temperature === undefined) complain(given, answer, members, possible[0]!, shift, tolerance)
     else if (temperature !== null) active.push(temperature)
   }
+  if (groups.length === 0 && !given.options.redAdaptive) return // A fixed temperature of nobody may be told or not.
   for (const [name, temperature] of answer.temperatures ?? []) {
     if (temperature !== null && !groups.some((group) => group.name === name)) {
       violate(`a group ${JSON.stringify(name)} has the temperature ${temperature}, but no such group has experiences`)
     }
   }
   const meanTemperature = active.length === 0 ? 0 : active.reduce((a, b) => a + b) / active.length
-  const metrics = { experience_count: given.experiences.length, judge_format_error_count: dropped.length }
-  for (const [name, value] of Object.entries(metrics)) metric(answer, name, value, 0)
   // Several temperatures of one group may fit when all of its scores are 0.
   if (groups.every(({ temperatures }) => temperatures?.length === 1)) {
     metric(answer, "active_weight_temp_mean", meanTemperature, 1e-9 * meanTemperature)

@@ -134,7 +134,8 @@ const identity = redLaw(
   (group, given) => {
     const { redAdaptive, redTemperature } = given.options
     const { value, absolute, error } = weightedSum(group, given, null)
-    const positive = value > error || (value >= -error && absolute > 1e6 * error)
+    // Sums that are 0 but for rounding count as not negative.
+    const positive = value > error || value - error >= -0.8e-9 * absolute
     const idle = redAdaptive ? positive : !redTemperature
     if (!idle) return
     if (group.temperature !== undefined && group.temperature !== null) {

@@ -4,7 +4,7 @@
  * Where rounding alone decides, every decision is right: a bisection that meets a sum within its own rounding error may
  * go either way, so a group has a list of acceptable temperatures, nearly always of one.
  */
-import type { Experience } from "../estimator.ts"
+import type { Experience, RunExperience } from "../estimator.ts"
 import type { CausalCase, GrpoCase } from "./generator.ts"
 
 export interface Expected {
@@ -29,22 +29,25 @@ export interface Reference {
   readonly groups: ReadonlyArray<ExpectedGroup>
 }
 
-/** Rounding error of a score, given the largest reward there is. */
-export const roundingOf = (experiences: ReadonlyArray<{ readonly reward: number }>): number =>
-  1e-14 * experiences.reduce((most, experience) => Math.max(most, magnitude(experience)), 0)
+/** Cases never change, and several laws ask for the same. */
+const remember = <K extends object, A>(compute: (key: K) => A) => {
+  const known = new WeakMap<K, A>()
+  return (key: K): A => {
+    if (!known.has(key)) known.set(key, compute(key))
+    return known.get(key)!
+  }
+}
 
-const magnitude = (experience: {
-  readonly reward: number
-  readonly taskRewards?: ReadonlyArray<number>
-  readonly totalReward?: number
-}) =>
-  Math.max(
-    Math.abs(experience.reward),
-    Math.abs(experience.totalReward ?? 0),
-    (experience.taskRewards ?? []).reduce((sum, reward) => sum + Math.abs(reward), 0)
-  )
+/** Rounding error of a score, given the largest rewards there are. */
+export const roundingOf = remember(
+  (experiences: ReadonlyArray<RunExperience>): number =>
+    1e-14 * experiences.reduce((most, experience) => Math.max(most, magnitude(experience)), 0)
+)
 
-export const causalReference = ({ experiences, options }: CausalCase): Reference => {
+const magnitude = ({ reward, totalReward = 0, ...rest }: RunExperience & Partial<Experience>): number =>
+  Math.max(Math.abs(reward), Math.abs(totalReward), sum((rest.taskRewards ?? []).map(Math.abs)))
+
+export const causalReference = remember(({ experiences, options }: CausalCase): Reference => {
   // 2. Judge filtering.
   const kept = experiences.filter(({ flag }) => flag === undefined)
   const dropped = experiences.filter(({ flag }) => flag !== undefined).map(({ id }) => id)
@@ -88,7 +91,7 @@ export const causalReference = ({ experiences, options }: CausalCase): Reference
     return { name, members, shift, temperatures }
   })
   return { dropped, groups }
-}
+})
 
 /** 5. From score to advantage. */
 export const advantageOf = (score: number, temperature: number | null, shift: number): number =>

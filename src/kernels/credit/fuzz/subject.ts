@@ -60,7 +60,9 @@ const read = (credit: any): Answer => {
   return {
     rows,
     dropped,
-    temperatures: temperatures && new Map(temperatures.map(({ group, temperature }: any) => [group, temperature])),
+    // A temperature of 0 is another way to say that nothing is weighted.
+    temperatures:
+      temperatures && new Map(temperatures.map(({ group, temperature }: any) => [group, temperature || null])),
     metrics
   }
 }

@@ -39,8 +39,10 @@ export const makeActor = Effect.fnUntraced(function* <M, E, R>(
       const reason =
         Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? "its scope has closed" : Cause.pretty(exit.cause)
       const error = (stopped = new ActorStopped({ actor: options.name, reason }))
-      for (const reply of waiting) Deferred.doneUnsafe(reply, Exit.fail(error))
-      return Queue.shutdown(mailbox)
+      // Shut first: who is told goes on at once, and must find the door closed.
+      return Effect.map(Queue.shutdown(mailbox), () => {
+        for (const reply of waiting) Deferred.doneUnsafe(reply, Exit.fail(error))
+      })
     })
   yield* Queue.takeAll(mailbox).pipe(
     Effect.flatMap(handle),

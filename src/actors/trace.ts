@@ -76,7 +76,7 @@ const ordered = (value: unknown): unknown => {
 }
 
 /** An episode without its times, which are all that may differ between two runs of the same plan. */
-export const untimed = ({ timing: _, ...episode }: Episode): Omit<Episode, "timing"> => episode
+export const untimed = ({ timing: _timing, ...episode }: Episode): Omit<Episode, "timing"> => episode
 
 /** SHA-256 over the canonical JSON of the array of all episodes, without times, by (pack, run, index, kind). */
 export const makeDigest = () => {
@@ -117,7 +117,7 @@ export interface Difference {
 export const replayLifecycle = Effect.fnUntraced(function* (lines: ReadonlyArray<TraceLine>, environment: Environment) {
   const { plan: recorded, pack: id, run, seed } = lines[0]!
   const plan = { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment), run }
-  const episodes = lines.map(({ plan: _, ...episode }) => episode)
+  const episodes = lines.map(({ plan: _plan, ...episode }) => episode)
   const entry = journalEntry(
     { id: lines[0]!.lifecycle, pack: id, run, attempt: plan.attempt, totalReward: 0, episodes },
     plan

@@ -50,7 +50,8 @@ export const replay = Command.make(
           )
         }
         const { intact, line } = read
-        if (!intact) altered.push({ line: number, lifecycle: line.lifecycle, kind: line.kind, index: line.index })
+        if (!intact && (wanted ?? line.lifecycle) === line.lifecycle)
+          altered.push({ line: number, lifecycle: line.lifecycle, kind: line.kind, index: line.index })
         return Effect.succeed(line)
       }),
       Stream.filter((line) => wanted === undefined || line.lifecycle === wanted),

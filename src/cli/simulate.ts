@@ -1,8 +1,10 @@
 /** `constellate simulate`: many lifecycles without learning. */
 import { Clock, Effect, FileSystem, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
+import type { Plan } from "../actors/lifecycle.ts"
 import { simulate as simulateTaskSet, type Simulation } from "../actors/simulate.ts"
 import { traceLines } from "../actors/trace.ts"
+import type { Lifecycle } from "../machines/episode.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { env, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
@@ -65,7 +67,7 @@ export const simulate = Command.make(
         return yield* simulateTaskSet(taskSet, {
           ...options,
           settings,
-          onLifecycle: (lived, plan) => Effect.andThen(write(traceLines(lived, plan)), report)
+          onLifecycle: (lived, plan) => Effect.flatMap(write(lived, plan), report)
         })
       })
     ).pipe(Effect.provide(layer))
@@ -106,7 +108,7 @@ const traceFile = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
   const file = yield* files.open(path, { flag: "wx" })
   const encoder = new TextEncoder()
-  return (lines: string) => file.writeAll(encoder.encode(lines))
+  return (lifecycle: Lifecycle, plan: Plan) => file.writeAll(encoder.encode(traceLines(lifecycle, plan)))
 })
 
 /** Says where the simulation stands, once it has lasted two seconds. */
@@ -115,12 +117,12 @@ const reporter = Effect.fnUntraced(function* (total: number) {
   const { report } = yield* progress()
   const started = clock.currentTimeMillisUnsafe()
   let done = 0
-  return Effect.suspend(() => {
+  return () => {
     done++
     return clock.currentTimeMillisUnsafe() - started < 2000
       ? Effect.void
       : report({ stage: "simulation", done, total, unit: "lifecycle" })
-  })
+  }
 })
 
 const describe = (

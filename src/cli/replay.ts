@@ -23,9 +23,14 @@ export const replay = Command.make(
       Flag.withDescription("Only this lifecycle"),
       Flag.optional
     ),
+    env: Flag.String("env").pipe(
+      Flag.withMetavar("ID or path"),
+      Flag.withDescription("The environment, where the recorded id does not lead to it"),
+      Flag.optional
+    ),
     json
   },
-  Effect.fnUntraced(function* ({ json, lifecycle, trace }) {
+  Effect.fnUntraced(function* ({ env, json, lifecycle, trace }) {
     const files = yield* FileSystem.FileSystem
     const wanted = Option.getOrUndefined(lifecycle)
     const altered: Array<Altered> = []
@@ -64,7 +69,7 @@ export const replay = Command.make(
         if (lines[0].plan === undefined) {
           return yield* new WrongInput({ file: trace, field: id, value: undefined, expected: "all its episodes" })
         }
-        const environment = yield* openEnvironment(lines[0].environment)
+        const environment = yield* openEnvironment(Option.getOrElse(env, () => lines[0].environment))
         const difference = yield* replayLifecycle(lines, environment)
         if (difference !== undefined) differences.push(difference)
       })

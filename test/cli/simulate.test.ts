@@ -1,0 +1,98 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+import { runCommandLine } from "../fixtures/command-line.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "constellate-simulate-"))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const doors = ["--env", "./test/fixtures/guess.ts"]
+const simulate = (...args: ReadonlyArray<string>) =>
+  runCommandLine(
+    "simulate",
+    ...doors,
+    "--policy",
+    "scripted:careful",
+    ...(args.includes("--lifecycles") ? [] : ["--lifecycles", "12"]),
+    ...args
+  )
+
+describe("simulate", () => {
+  it("prints a digest that does not depend on concurrency", async () => {
+    const results: Array<Record<string, unknown>> = []
+    for (const concurrency of ["1", "8", "64"]) {
+      const { code, stdout } = await simulate("--concurrency", concurrency, "--json")
+      expect(code).toBe(0)
+      results.push(JSON.parse(stdout))
+    }
+    expect(results[0]).toMatchObject({
+      environment: "guess",
+      policy: "scripted:careful",
+      lifecycles: 12,
+      concurrency: 1,
+      shards: 1,
+      seed: 1,
+      tokens: 0,
+      lost: 0,
+      deterministic: true
+    })
+    for (const key of ["seconds", "lifecyclesPerSecond", "stepsPerSecond", "tokensPerSecond", "peakRssBytes"]) {
+      expect(results[0]![key]).toEqual(expect.any(Number))
+    }
+    for (const key of ["digest", "steps", "outcomes"]) {
+      expect(results.map((result) => result[key])).toEqual(results.map(() => results[0]![key]))
+    }
+    const other = JSON.parse((await simulate("--seed", "2", "--json")).stdout)
+    expect(other.digest).not.toBe(results[0]!.digest)
+  })
+
+  it("leaves traces that replay to the letter, and in which an altered reply is found and named", async () => {
+    const file = join(folder, "traces.jsonl")
+    expect((await simulate("--out", file)).code).toBe(0)
+    const text = readFileSync(file, "utf8")
+    expect(text.trimEnd().split("\n")).toHaveLength(12 * 7)
+
+    const replay = (...args: ReadonlyArray<string>) => runCommandLine("replay", file, ...doors, ...args)
+    expect(await replay("--json")).toMatchObject({ code: 0, stdout: expect.stringContaining('"lifecycles": 12') })
+
+    const [line, lifecycle] = [text.split("\n")[9]!, "eval-0000-0000001/0"]
+    const reply = (/"reply":"<answer>(\d)<\/answer>"/.exec(line) ?? [])[1]!
+    const altered = line.replace(`"reply":"<answer>${reply}<`, `"reply":"<answer>${(Number(reply) + 1) % 4}<`)
+    writeFileSync(file, text.replace(line, altered))
+    const found = await replay()
+    expect(found.code).toBe(1)
+    expect(found.stdout).toContain(`line 10 was altered: ${lifecycle}, solve 1`)
+    expect(found.stdout).toMatch(
+      new RegExp(`^${lifecycle}, solve 1, steps\\.0\\.feedback: recorded "\\w+", replayed "\\w+"$`, "m")
+    )
+    expect(found.stderr).toBe("constellate: 1 of 12 lifecycles differ, 1 lines were altered\n")
+    expect((await replay("--lifecycle", "eval-0000-0000002/0")).code).toBe(0)
+
+    appendFileSync(file, '{"half')
+    expect(await replay()).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `constellate: ${file}:85: "line" is "{\\"half", expected an episode with its checksum\n`
+    })
+  })
+
+  it("does not write over a file", async () => {
+    const file = join(folder, "taken.jsonl")
+    writeFileSync(file, "mine")
+    expect(await simulate("--out", file)).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `constellate: ${file}: exists already\n`
+    })
+    expect(readFileSync(file, "utf8")).toBe("mine")
+  })
+
+  it.each([
+    ['"lifecycles" is 0, expected a value greater than 0', "--lifecycles", "0"],
+    ['"concurrency" is 0, expected a value greater than 0', "--concurrency", "0"],
+    ['--env is ["./test/fixtures/guess.ts","frozen-lake"], expected one environment', "--env", "frozen-lake"]
+  ])("refuses: %s", async (message, ...args) => {
+    expect(await simulate(...args)).toEqual({ code: 2, stdout: "", stderr: `constellate: ${message}\n` })
+  })
+})

@@ -13,14 +13,18 @@ import { decode, forward, frame, head, type KeysValues, type TransformerConfig, 
 /**
  * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [G * T, T]` causal; `padding [P, 1, 1, T]`;
  * `last [P]` int32, the flat index `p * T + length - 1` of each prompt's last token; `lengths [P]` int32;
- * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample; `limits [B]` int32, most tokens of each row, at least 1;
+ * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample, S fixed to 1 if wanted; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
  *
  * Outputs: `firstToken [B]` int32 and `firstProbability [B]`, `laterTokens [rounds, B]` and `laterProbabilities [rounds, B]`,
  * rounds < n: it stops when every row has ended. What stands behind a row's end is meaningless. The logarithm is left to
  * the caller: the runtime's rounds by an element's place in the batch.
  */
-export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
+export const generateGraph = (
+  config: TransformerConfig,
+  weightsOf: (graph: Graph) => Weights,
+  S: "S" | 1 = "S"
+): Uint8Array => {
   const graph = new Graph()
   const tokens = graph.input("tokens", "int32", ["P", "T"])
   const G = config.heads / config.keyValueHeads
@@ -28,15 +32,15 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
   const padding = graph.input("padding", "float32", ["P", 1, 1, "T"])
   const last = graph.input("last", "int32", ["P"])
   const lengths = graph.input("lengths", "int32", ["P"])
-  const uniforms = graph.input("uniforms", "float32", ["n", "P", "S"])
-  const limits = graph.input("limits", "int32", [product(["P", "S"])])
+  const uniforms = graph.input("uniforms", "float32", ["n", "P", S])
+  const limits = graph.input("limits", "int32", [product(["P", S])])
   const inverseTemperature = graph.input("inverseTemperature", "float32", [])
   const end = graph.input("end", "int32", [])
   graph.bind("P", tokens, 0)
   graph.bind("T", tokens, 1)
   graph.bind("n", uniforms, 0)
-  graph.bind("S", uniforms, 2)
-  const B = product(["P", "S"])
+  if (S === "S") graph.bind(S, uniforms, 2)
+  const B = product(["P", S])
   const f = frame(graph, config, weightsOf(graph))
 
   /**
@@ -58,22 +62,24 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
     g.where(g.equal(token, end), g.int32(0), g.sub(before, g.int32(1)))
   const goesOn = (g: Graph, left: Value) => g.greater(g.max(left, 0), g.int32(0))
 
+  /** `[P, size]`, once for each sample: `[B, size]`. */
+  const forEachSample = (y: Value, size: number) =>
+    graph.reshape(graph.add(graph.reshape(y, ["P", 1, size]), graph.zeros(["P", S, 1])), [B, size])
+
   const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
   const { hidden, cache } = forward(f, tokens, mask, last, { positions: lastPositions, mask: padding })
   const { scaled, table } = head(f, hidden, inverseTemperature)
   const promptLogits = graph.matMul(scaled, table, { transB: true })
-  // Each prompt's logits once for each of its samples.
-  const zeros = graph.zeros(["P", "S", 1])
-  const spread = graph.reshape(graph.add(graph.reshape(promptLogits, ["P", 1, config.vocabularySize]), zeros), [
-    B,
-    config.vocabularySize
-  ])
-  const first = sample(graph, spread, graph.int32(0))
+  const first = sample(graph, forEachSample(promptLogits, config.vocabularySize), graph.int32(0))
   const left = remaining(graph, limits, first.token)
-  const start = graph.reshape(graph.add(graph.reshape(graph.cast(lengths, "float32"), ["P", 1, 1]), zeros), [B, 1])
-  const startPosition = graph.cast(start, "int64")
-  const empty = graph.zeros(["P", config.keyValueHeads, "S", 0, config.headSize])
-  const recentShape = ["P", config.keyValueHeads, "S", "grown", config.headSize]
+  const startPosition = graph.cast(forEachSample(graph.cast(lengths, "float32"), 1), "int64")
+  const empty = graph.zeros(["P", config.keyValueHeads, S, 0, config.headSize])
+  const prompts = cache.map(({ keys, values }) => {
+    const once = (y: Value) => graph.reshape(y, ["P", config.keyValueHeads, 1, "T", config.headSize])
+    return { keys: once(keys), values: once(values) }
+  })
+  const promptPadding = graph.reshape(padding, ["P", 1, 1, 1, "T"])
+  const recentShape = ["P", config.keyValueHeads, S, "grown", config.headSize]
   const trips = graph.reshape(graph.add(graph.size("n"), graph.indices(-1)), [])
 
   const { emitted } = graph.loop(
@@ -88,7 +94,7 @@ export const generateGraph = (config: TransformerConfig, weightsOf: (graph: Grap
       const recent: Array<KeysValues> = []
       for (let i = 0; i < flat.length; i += 2) recent.push({ keys: flat[i]!, values: flat[i + 1]! })
       const positions = body.add(startPosition, round)
-      const step = decode(f, body, token!, positions, cache, padding, recent)
+      const step = decode(f, body, token!, positions, prompts, promptPadding, recent)
       const out = head(f, step.hidden, inverseTemperature, new Tape(body))
       const next = sample(
         body,

@@ -131,19 +131,25 @@ export const openModel = (
   }
   const weightsOf = (graph: Parameters<typeof weightInputs>[0]) => weightInputs(graph, config)
 
-  // The session over the last weights that generated, in which they are constants.
-  let baked: { readonly weights: Float32Array; readonly session: Promise<ort.InferenceSession> } | undefined
   // Products with rearranged weights know no other kernel for a single row.
   const fewest = generateFrom === "constants" ? 1 : 2
-  const generating = async (weights: Float32Array): Promise<ort.InferenceSession> => {
-    if (generateFrom === "inputs") return session("generate", () => generateGraph(config, weightsOf))
-    if (baked?.weights !== weights) {
-      const before = baked
-      const bytes = generateGraph(config, (graph) => weightConstants(graph, config, weights))
-      baked = { weights, session: ort.InferenceSession.create(bytes, options(threads)) }
-      await (await before?.session)?.release()
+  let baked: Float32Array | undefined
+  /** Where no prompt has several samples, a graph that knows it spares moving data. */
+  const generating = async (weights: Float32Array, samples: number): Promise<ort.InferenceSession> => {
+    const S = samples === 1 ? 1 : "S"
+    const name = `generate ${S}`
+    if (generateFrom === "inputs") return session(name, () => generateGraph(config, weightsOf, S))
+    if (baked !== weights) {
+      baked = weights
+      await release((opened) => opened.startsWith("generate"))
     }
-    return baked!.session
+    return session(name, () => generateGraph(config, (graph) => weightConstants(graph, config, weights), S))
+  }
+  const release = async (which: (name: string) => boolean) => {
+    for (const [name, opened] of [...sessions].filter(([name]) => which(name))) {
+      sessions.delete(name)
+      await (await opened).release()
+    }
   }
 
   // Tensors are views: made once for each flat vector, and renewed when another version's vector comes.
@@ -221,7 +227,7 @@ export const openModel = (
         })
       })
       const run = await (
-        await generating(weights)
+        await generating(weights, S)
       ).run({
         ...(generateFrom === "inputs" ? feeds(weights) : {}),
         tokens,
@@ -268,11 +274,6 @@ export const openModel = (
         logprobs: ragged(rows, run["logprobs"]!.data as Float32Array)
       }
     },
-    release: async () => {
-      for (const opened of sessions.values()) await (await opened).release()
-      sessions.clear()
-      await (await baked?.session)?.release()
-      baked = undefined
-    }
+    release: () => release(() => true)
   }
 }

@@ -217,8 +217,8 @@ export const forward = (
  *
  * @param token     `[B]` int32
  * @param positions `[B, 1]` int64
- * @param prompt    per layer `[P, K, T, d]`
- * @param padding   `[P, 1, 1, T]`, 0 at prompt tokens and very negative behind them
+ * @param prompt    per layer `[P, K, 1, T, d]`
+ * @param padding   `[P, 1, 1, 1, T]`, 0 at prompt tokens and very negative behind them
  * @param recent    per layer `[P, K, S, n, d]`: the tokens generated before
  * @returns hidden states `[B, D]` and the recent keys and values with this token's
  */
@@ -236,7 +236,7 @@ export const decode = (
   const { headSize: d, heads, keyValueHeads: K } = config
   const G = heads / K
   const B = token.shape[0]!
-  const [P, T] = [prompt[0]!.keys.shape[0]!, prompt[0]!.keys.shape[2]!]
+  const [P, T] = [prompt[0]!.keys.shape[0]!, prompt[0]!.keys.shape[3]!]
   const S = recent[0]!.keys.shape[2]!
   const scale = d ** -0.5
   const alone = (y: Value, count: number) => graph.reshape(y, [B, count, 1, d])
@@ -259,12 +259,12 @@ export const decode = (
     if (layer === 0) graph.bind(String(length), own.keys, 3)
 
     const apart = underHeads(project(f, at, "q", unit, alone, positions), G)
-    const sharing = graph.reshape(apart, [P, K, product([S, G]), d])
+    const sharing = graph.reshape(apart, [P, K, 1, product([S, G]), d])
     const shared = graph.add(graph.matMul(sharing, prompt[layer]!.keys, { transB: true, alpha: scale }), padding)
     const single = graph.matMul(apart, own.keys, { transB: true, alpha: scale })
     const scores = graph.concat([graph.reshape(shared, [P, K, S, G, T]), single], 4)
     const [toPrompt, toOwn] = graph.split(graph.softmax(scores), 4, [T, length])
-    const weighted = graph.reshape(toPrompt!, [P, K, product([S, G]), T])
+    const weighted = graph.reshape(toPrompt!, shared.shape)
     const fromPrompt = graph.reshape(manyRows(graph, weighted, prompt[layer]!.values, G), apart.shape)
     const mixed = graph.add(fromPrompt, graph.matMul(toOwn!, own.values))
     x = finishLayer(f, at, x, graph.reshape(graph.transpose(mixed, [0, 2, 1, 3, 4]), [B, heads * d]))

@@ -205,14 +205,20 @@ export class Graph {
 
   // ---- shape
 
+  readonly #reshaped = new Map<string, Value>()
+
+  /** The same numbers under another shape. Reshaping what was reshaped goes back to the first. */
   reshape(x: Value, shape: Shape): Value {
     if (product(x.shape) !== product(shape)) this.#refuse("Reshape", `does not fit ${showShape(shape)}`, x)
     if (sameShape(x.shape, shape)) return x
+    const source = this.#reshaped.get(x.name) ?? x
     // The runtime infers one dimension by itself, which spares computing it.
     const named = shape.filter((dim) => typeof dim === "string").length
     const target =
       named === 1 ? this.indices(...shape.map((dim) => (typeof dim === "number" ? dim : -1))) : this.shapeOf(shape)
-    return this.#node("Reshape", [x, target], [[x.type, shape]])[0]!
+    const made = this.#node("Reshape", [source, target], [[x.type, shape]])[0]!
+    this.#reshaped.set(made.name, source)
+    return made
   }
 
   readonly #sizes = new Map<string, Value>()
@@ -264,7 +270,11 @@ export class Graph {
 
   transpose(x: Value, order: ReadonlyArray<number>): Value {
     if (order.length !== x.shape.length) this.#refuse("Transpose", `order ${order} has another rank`, x)
-    return this.#node("Transpose", [x], [[x.type, order.map((axis) => x.shape[axis]!)]], { perm: order })[0]!
+    const shape = order.map((axis) => x.shape[axis]!)
+    const moved = order.filter((axis) => x.shape[axis] !== 1)
+    // Where only axes of size 1 change places, nothing moves.
+    if (moved.every((axis, i) => i === 0 || moved[i - 1]! < axis)) return this.reshape(x, shape)
+    return this.#node("Transpose", [x], [[x.type, shape]], { perm: order })[0]!
   }
 
   concat(values: ReadonlyArray<Value>, axis: number): Value {
@@ -431,10 +441,21 @@ export class Graph {
 
   // ---- serialisation
 
+  /** The nodes whose results anything asks for. */
+  #needed(): Array<NodeProto> {
+    const asked = new Set(this.#outputs.map(({ name }) => name))
+    const needed = this.#nodes.toReversed().filter((node) => {
+      if (!node.output.some((name) => asked.has(name))) return false
+      for (const name of [...node.input, ...bodyInputs(node)]) asked.add(name)
+      return true
+    })
+    return needed.toReversed()
+  }
+
   #proto(name: string): GraphProto {
     return create(GraphProtoSchema, {
       name,
-      node: this.#nodes,
+      node: this.#needed(),
       input: this.#inputs.map(valueInfo),
       output: this.#outputs.map(valueInfo),
       initializer: Array.from(this.#constants.values(), ({ value, bytes }) =>
@@ -467,6 +488,10 @@ export class Graph {
 
 const lastTwo = (shape: Shape, transposed: boolean): readonly [Dim, Dim] =>
   transposed ? [shape.at(-1)!, shape.at(-2)!] : [shape.at(-2)!, shape.at(-1)!]
+
+/** What the nodes of a node's loop body read, outer values among them. */
+const bodyInputs = (node: NodeProto): ReadonlyArray<string> =>
+  node.attribute.flatMap(({ g }) => (g?.node ?? []).flatMap((inner) => [...inner.input, ...bodyInputs(inner)]))
 
 const attributeProto = (name: string, value: Attribute) => {
   if (typeof value === "number")

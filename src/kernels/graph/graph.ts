@@ -268,13 +268,20 @@ export class Graph {
     return size
   }
 
+  readonly #transposed = new Map<string, { readonly source: Value; readonly order: ReadonlyArray<number> }>()
+
+  /** Axis i of the result is axis `order[i]` of `x`. Transposing what was transposed goes back to the first. */
   transpose(x: Value, order: ReadonlyArray<number>): Value {
     if (order.length !== x.shape.length) this.#refuse("Transpose", `order ${order} has another rank`, x)
     const shape = order.map((axis) => x.shape[axis]!)
     const moved = order.filter((axis) => x.shape[axis] !== 1)
     // Where only axes of size 1 change places, nothing moves.
     if (moved.every((axis, i) => i === 0 || moved[i - 1]! < axis)) return this.reshape(x, shape)
-    return this.#node("Transpose", [x], [[x.type, shape]], { perm: order })[0]!
+    const before = this.#transposed.get(x.name)
+    const [source, perm] = before === undefined ? [x, order] : [before.source, order.map((axis) => before.order[axis]!)]
+    const made = this.#node("Transpose", [source], [[x.type, shape]], { perm })[0]!
+    this.#transposed.set(made.name, { source, order: perm })
+    return made
   }
 
   concat(values: ReadonlyArray<Value>, axis: number): Value {
@@ -337,6 +344,7 @@ export class Graph {
 
   sum = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceSum", x, axis, keep)
   mean = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMean", x, axis, keep)
+  sumSquare = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceSumSquare", x, axis, keep)
   max = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMax", x, axis, keep)
 
   softmax(x: Value): Value {

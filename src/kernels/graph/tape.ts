@@ -59,17 +59,18 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
       undefined
     ]
   },
-  // With u = x / rms: dx = (du - u mean(du u)) / rms. The deviation is made anew: the runtime's second output is wrong on WebGPU.
+  // With u = x / rms: dx = (w d - u mean(w d u)) / rms. The deviation is made anew: the runtime's second output is wrong on WebGPU.
   rmsNorm: (g, d, { inputs: [x, weight], saved: { epsilon } }) => {
-    const square = g.mean(g.mul(x!, x!), -1, true)
+    const size = weight!.shape[0] as number
+    const square = g.mul(g.sumSquare(x!, -1, true), g.scalar(1 / size))
     const inverse = g.reciprocal(g.sqrt(g.add(square, g.scalar(epsilon))))
     const unit = g.mul(x!, inverse)
-    const dUnit = g.mul(d, weight!)
-    const along = g.mean(g.mul(dUnit, unit), -1, true)
     const dWeight = g.mul(d, unit)
+    const mean = g.mul(g.reshape(weight!, [size, 1]), g.scalar(1 / size))
+    const along = g.matMul(dWeight, mean)
     return [
-      g.mul(g.sub(dUnit, g.mul(unit, along)), inverse),
-      g.sum(g.reshape(dWeight, [product(dWeight.shape.slice(0, -1)), weight!.shape[0]!]), 0)
+      g.mul(g.sub(g.mul(d, weight!), g.mul(unit, along)), inverse),
+      g.sum(g.reshape(dWeight, [product(dWeight.shape.slice(0, -1)), size]), 0)
     ]
   },
   rotary: (g, d, { saved: { positions, cos, sin } }) => [g.rotary(d, positions, cos, g.neg(sin))],
@@ -85,8 +86,9 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
     const dScores = g.mul(p, g.sub(g.matMul(d, v!, { transB: true }), along))
     return [
       g.matMul(dScores, k!, { alpha: scale }),
-      g.matMul(dScores, q!, { transA: true, alpha: scale }),
-      g.matMul(p, d, { transA: true })
+      // Transposing the narrow factor is cheaper than transposing the square one.
+      g.transpose(g.matMul(q!, dScores, { transA: true, alpha: scale }), [0, 1, 3, 2]),
+      g.transpose(g.matMul(d, p, { transA: true }), [0, 1, 3, 2])
     ]
   },
   scale: (g, d, { saved: { factor } }) => [g.mul(d, factor)],

@@ -6,7 +6,7 @@
  * answer in time, end the lifecycle with an episode whose outcome is `error` or `timeout`; its reward means nothing.
  */
 import { Clock, Effect, Exit, Result } from "effect"
-import type { EpisodeKind, Outcome } from "../environment.ts"
+import type { EpisodeKind, Outcome, Rng } from "../environment.ts"
 import { streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
@@ -32,135 +32,40 @@ export interface Plan {
   readonly contexts?: ReadonlyArray<string>
 }
 
-/** Who draws at a position: each has a stream of its own for each step. */
-const purposes = { solve: 0, update: 1, environment: 2 } as const
-
 export const lifecycleId = ({ pack, run }: Pick<Plan, "pack" | "run">): string => `${pack.id}/${run}`
 
 /** Lives a lifecycle to its end. Never fails: see the outcome of its last episode. */
 export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Policy> = Effect.fnUntraced(
   function* (plan) {
-    const policy = yield* Policy
-    const clock = yield* Clock.Clock
-    const { attempt = 0, pack, run, settings } = plan
-    const { environment } = pack
-    const { style } = settings
-    const id = lifecycleId(plan)
-    const episodes: Array<Episode> = []
-
-    const streamOf = streams(pack.baseSeed, pack.phase, pack.seed, run, attempt)
-
-    /** Calls into the environment: what it throws and how long it takes becomes data. */
-    const guarded = <A>(call: () => A): A | Lost => {
-      const started = clock.currentTimeMillisUnsafe()
-      const result = Result.try({ try: call, catch: (thrown) => new Lost("error", messageOf(thrown)) })
-      const millis = clock.currentTimeMillisUnsafe() - started
-      if (Result.isFailure(result)) return result.failure
-      if (millis <= settings.environmentMillis) return result.success
-      return new Lost("timeout", `environment ${environment.id} took ${Math.round(millis)} ms`)
+    const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
+    const { environment, options, size: packSize } = pack
+    const { onParseFailure, style } = settings
+    const life: Life = {
+      plan,
+      policy: yield* Policy,
+      clock: yield* Clock.Clock,
+      streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
+      episodes: []
     }
-
-    const ask = ({ context: { kind, messages, steps } }: AgentSnapshot, index: number, context: string) => {
-      const asked: Effect.Effect<Said, PolicyError> = policy.reply({
-        kind,
-        messages,
-        previous: steps.at(-1),
-        context,
-        knowledge: pack.knowledge(),
-        rng: streamOf(purposes[kind] + 3 * index, steps.length),
-        temperature: settings.temperature,
-        maxTokens: style === "terse" ? environment.terse!.replyTokens[kind] : settings.maxTokens
-      })
-      // A reply that is already there cannot be late; a timer for each would cost more than the lifecycle itself.
-      if (Exit.isExit(asked) && Exit.isSuccess(asked)) return asked as Exit.Exit<Said>
-      return asked.pipe(
-        Effect.timeoutOrElse({
-          duration: settings.replyMillis,
-          orElse: () =>
-            Effect.succeed(new Lost("timeout", `policy ${policy.name} did not answer in ${settings.replyMillis} ms`))
-        }),
-        Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.outcome ?? "error", error.reason)))
-      )
-    }
-
-    /** Plays one episode and records it. `take` answers a reply; `finish` gives the context that follows. */
-    const play = function* <S extends { readonly agent: AgentSnapshot }>(
-      kind: EpisodeKind,
-      index: number,
-      context: string,
-      begin: () => S,
-      take: (state: S, said: Said) => S,
-      contextAfter: (state: S) => string
-    ) {
-      const startedMillis = clock.currentTimeMillisUnsafe()
-      let state = guarded(begin)
-      let now = state instanceof Lost ? undefined : state.agent
-      while (!(state instanceof Lost) && outcomeOf(state.agent) === undefined) {
-        const said: Said | Lost = yield* ask(state.agent, index, context)
-        const last: S = state
-        state = said instanceof Lost ? said : guarded(() => take(last, said))
-        if (!(state instanceof Lost)) now = state.agent
-      }
-      if (state instanceof Lost && now !== undefined) {
-        ;[now] = agent.transition(now, { type: state.outcome, reward: 0, why: state.why })
-      }
-      const { reward, steps, why } = now?.context ?? { reward: 0, steps: [], why: (state as Lost).why }
-      const outcome: Outcome = state instanceof Lost ? state.outcome : outcomeOf(state.agent)!
-      episodes.push({
-        lifecycle: id,
-        pack: pack.id,
-        run,
-        kind,
-        index,
-        environment: environment.id,
-        task: taskOf(pack, index),
-        seed: String(pack.seed),
-        contextBefore: context,
-        contextAfter: state instanceof Lost ? context : contextAfter(state),
-        steps,
-        reward,
-        success: outcome === "success",
-        outcome,
-        ...(why === undefined ? {} : { why }),
-        timing: { startedMillis, endedMillis: clock.currentTimeMillisUnsafe() }
-      })
-      return state
-    }
-
-    let [walk, asked] = lifecycle.initial({ packSize: pack.size })
-    let [contexts] = contextStore.initial({
-      style,
-      onParseFailure: settings.onParseFailure,
-      first: plan.firstContext,
-      given: plan.contexts
-    })
+    let [walk, asked] = lifecycle.initial({ packSize })
+    let [contexts] = contextStore.initial({ style, onParseFailure, first, given })
     let memory: unknown
     let solved: Solve | undefined
-    const begin = (position: number, context: string) => {
-      if (position === 0)
-        memory = environment.memory?.({ options: pack.options, knowledge: pack.knowledge(), packSize: pack.size })
-      return beginSolve(pack, settings, { position, context, memory })
-    }
-
     for (let wanted = wantedEpisode(asked); wanted !== undefined; wanted = wantedEpisode(asked)) {
       const { position } = wanted.params
       const context = currentContext(contexts.context)
       if (wanted.type === "solve") {
-        const state = yield* play(
-          "solve",
-          position,
-          context,
-          () => begin(position, context),
-          (solve, said) =>
-            takeSolveReply(
-              solve,
-              pack,
-              settings,
-              said,
-              streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
-            ),
-          () => context
-        )
+        const state = yield* play(life, "solve", position, context, {
+          begin: () => {
+            if (position === 0) memory = environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
+            return beginSolve(pack, settings, { position, context, memory })
+          },
+          take: (solve: Solve, said) => {
+            const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
+            return takeSolveReply(solve, pack, settings, said, rng)
+          },
+          contextAfter: () => context
+        })
         if (state instanceof Lost) {
           ;[walk, asked] = lifecycle.transition(walk, { type: "lost" })
         } else {
@@ -169,24 +74,35 @@ export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Polic
           ;[walk, asked] = lifecycle.transition(walk, { type: "solved", reward: state.agent.context.reward })
         }
       } else {
-        const state = yield* play(
-          "update",
-          position,
-          context,
-          () => beginUpdate(pack, settings, solved!, context),
-          (update, said) => takeUpdateReply(update, pack, settings, said),
-          ({ told }) => {
+        const state = yield* play(life, "update", position, context, {
+          begin: () => beginUpdate(pack, settings, solved!, context),
+          take: (update, said) => takeUpdateReply(update, pack, settings, said),
+          contextAfter: ({ told }) => {
             ;[contexts] = contextStore.transition(contexts, told!)
             return currentContext(contexts.context)
           }
-        )
+        })
         ;[walk, asked] = lifecycle.transition(walk, { type: state instanceof Lost ? "lost" : "updated" })
       }
     }
-    const total = totalReward(walk.context.rewards, settings.rewardDecay)
-    return { id, pack: pack.id, run, attempt, totalReward: total, episodes }
+    const { episodes } = life
+    const reward = totalReward(walk.context.rewards, settings.rewardDecay)
+    return { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward, episodes }
   }
 )
+
+/** What a lifecycle has at hand while it is lived. */
+interface Life {
+  readonly plan: Plan
+  readonly policy: Policy["Service"]
+  readonly clock: Clock.Clock
+  /** A stream for who draws at a position, and for a step. */
+  readonly streamOf: (purposeAndPosition: number, step: number) => Rng
+  readonly episodes: Array<Episode>
+}
+
+/** Who draws at a position: `purpose + 3 * position` tells them apart. */
+const purposes = { solve: 0, update: 1, environment: 2 } as const
 
 /** Why nobody knows how an episode would have gone on. */
 class Lost {
@@ -196,6 +112,96 @@ class Lost {
     this.outcome = outcome
     this.why = why
   }
+}
+
+/** An episode: how it begins, what a reply does to it, and the context that it leaves. */
+interface Moves<S> {
+  readonly begin: () => S
+  readonly take: (state: S, said: Said) => S
+  readonly contextAfter: (state: S) => string
+}
+
+/** Plays an episode to its outcome and records it. */
+const play = function* <S extends { readonly agent: AgentSnapshot }>(
+  life: Life,
+  kind: EpisodeKind,
+  index: number,
+  context: string,
+  { begin, contextAfter, take }: Moves<S>
+) {
+  const startedMillis = life.clock.currentTimeMillisUnsafe()
+  let state = guarded(life, begin)
+  let now = state instanceof Lost ? undefined : state.agent
+  while (!(state instanceof Lost) && outcomeOf(state.agent) === undefined) {
+    const said: Said | Lost = yield* ask(life, state.agent, index, context)
+    const last: S = state
+    state = said instanceof Lost ? said : guarded(life, () => take(last, said))
+    if (!(state instanceof Lost)) now = state.agent
+  }
+  if (state instanceof Lost && now !== undefined) {
+    ;[now] = agent.transition(now, { type: state.outcome, reward: 0, why: state.why })
+  }
+  const { pack, run } = life.plan
+  const { reward, steps, why } = now?.context ?? { reward: 0, steps: [], why: (state as Lost).why }
+  const outcome: Outcome = state instanceof Lost ? state.outcome : outcomeOf(state.agent)!
+  life.episodes.push({
+    lifecycle: lifecycleId(life.plan),
+    pack: pack.id,
+    run,
+    kind,
+    index,
+    environment: pack.environment.id,
+    task: taskOf(pack, index),
+    seed: String(pack.seed),
+    contextBefore: context,
+    contextAfter: state instanceof Lost ? context : contextAfter(state),
+    steps,
+    reward,
+    success: outcome === "success",
+    outcome,
+    ...(why === undefined ? {} : { why }),
+    timing: { startedMillis, endedMillis: life.clock.currentTimeMillisUnsafe() }
+  })
+  return state
+}
+
+/** Asks the policy for the next reply of an episode. */
+const ask = (
+  { plan: { pack, settings }, policy, streamOf }: Life,
+  { context: { kind, messages, steps } }: AgentSnapshot,
+  index: number,
+  context: string
+): Effect.Effect<Said | Lost> => {
+  const { replyMillis, style, temperature } = settings
+  const asked: Effect.Effect<Said, PolicyError> = policy.reply({
+    kind,
+    messages,
+    previous: steps.at(-1),
+    context,
+    knowledge: pack.knowledge(),
+    rng: streamOf(purposes[kind] + 3 * index, steps.length),
+    temperature,
+    maxTokens: style === "terse" ? pack.environment.terse!.replyTokens[kind] : settings.maxTokens
+  })
+  // A reply that is already there cannot be late; a timer for each would cost more than the lifecycle itself.
+  if (Exit.isExit(asked) && Exit.isSuccess(asked)) return asked as Exit.Exit<Said>
+  return asked.pipe(
+    Effect.timeoutOrElse({
+      duration: replyMillis,
+      orElse: () => Effect.succeed(new Lost("timeout", `policy ${policy.name} did not answer in ${replyMillis} ms`))
+    }),
+    Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.outcome ?? "error", error.reason)))
+  )
+}
+
+/** Calls into the environment: what it throws and how long it takes becomes data. */
+const guarded = <A>({ clock, plan: { pack, settings } }: Life, call: () => A): A | Lost => {
+  const started = clock.currentTimeMillisUnsafe()
+  const result = Result.try({ try: call, catch: (thrown) => new Lost("error", messageOf(thrown)) })
+  const millis = clock.currentTimeMillisUnsafe() - started
+  if (Result.isFailure(result)) return result.failure
+  if (millis <= settings.environmentMillis) return result.success
+  return new Lost("timeout", `environment ${pack.environment.id} took ${Math.round(millis)} ms`)
 }
 
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))

@@ -11,7 +11,7 @@ import { Tape } from "./graph/tape.ts"
 import { decode, forward, frame, head, type KeysValues, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
- * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [G * T, T]` causal; `padding [P, 1, 1, T]`;
+ * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [T, T]` causal; `padding [P, 1, 1, T]`;
  * `last [P]` int32, the flat index `p * T + length - 1` of each prompt's last token; `lengths [P]` int32;
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample, S fixed to 1 if wanted; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
@@ -27,8 +27,7 @@ export const generateGraph = (
 ): Uint8Array => {
   const graph = new Graph()
   const tokens = graph.input("tokens", "int32", ["P", "T"])
-  const G = config.heads / config.keyValueHeads
-  const mask = graph.input("mask", "float32", [product(["T", G]), "T"])
+  const mask = graph.input("mask", "float32", ["T", "T"])
   const padding = graph.input("padding", "float32", ["P", 1, 1, "T"])
   const last = graph.input("last", "int32", ["P"])
   const lengths = graph.input("lengths", "int32", ["P"])
@@ -67,7 +66,8 @@ export const generateGraph = (
     graph.reshape(graph.add(graph.reshape(y, ["P", 1, size]), graph.zeros(["P", S, 1])), [B, size])
 
   const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
-  const { hidden, cache } = forward(f, tokens, mask, last, { positions: lastPositions, mask: padding })
+  const rows = graph.reshape(last, ["P", 1])
+  const { hidden, cache } = forward(f, tokens, mask, last, { rows, positions: lastPositions, mask: padding })
   const { scaled, table } = head(f, hidden, inverseTemperature)
   const promptLogits = graph.matMul(scaled, table, { transB: true })
   const first = sample(graph, forEachSample(promptLogits, config.vocabularySize), graph.int32(0))

@@ -172,8 +172,7 @@ export const openModel = (
   const mask = (length: number): ort.Tensor => {
     const known = masks.get(length)
     if (known !== undefined) return known
-    const rows = (length * config.heads) / config.keyValueHeads
-    const made = new ort.Tensor("float32", causalMask(config, length), [rows, length])
+    const made = new ort.Tensor("float32", causalMask(length), [length, length])
     masks.set(length, made)
     return made
   }
@@ -191,16 +190,36 @@ export const openModel = (
     new ort.Tensor("float32", Float32Array.of(1 / Math.max(temperature, 1e-6)), [])
 
   const scoreFeeds = (weights: Float32Array, rows: ReadonlyArray<ScoreRow>, temperature: number) => {
-    const { length, tokens } = grid(rows.map((row) => row.tokens))
+    const { rows: B, length, tokens } = grid(rows.map((row) => row.tokens))
     const selected = Int32Array.from(rows.flatMap((row, i) => row.positions.map((at) => i * length + at - 1)))
     const targets = Int32Array.from(rows.flatMap((row) => row.positions.map((at) => row.tokens[at]!)))
-    return {
+    const R = rows.reduce((most, { positions }) => Math.max(most, positions.length), 2)
+    const few = 2 * R < length
+    const common = {
       ...feeds(weights),
       tokens,
       mask: mask(length),
       selected: new ort.Tensor("int32", selected, [selected.length]),
       targets: new ort.Tensor("int32", targets, [targets.length]),
       inverseTemperature: scalar(temperature)
+    }
+    if (!few) return { few, inputs: common }
+    const [asked, positions] = [new Int32Array(B * R), new BigInt64Array(B * R)]
+    rows.forEach((row, i) =>
+      row.positions.forEach((at, r) => {
+        asked[i * R + r] = i * length + at - 1
+        positions[i * R + r] = BigInt(at - 1)
+      })
+    )
+    const wanted = Int32Array.from(rows.flatMap((row, i) => row.positions.map((_, r) => i * R + r)))
+    return {
+      few,
+      inputs: {
+        ...common,
+        asked: new ort.Tensor("int32", asked, [B, R]),
+        positions: new ort.Tensor("int64", positions, [B, R]),
+        wanted: new ort.Tensor("int32", wanted, [wanted.length])
+      }
     }
   }
   const ragged = (rows: ReadonlyArray<ScoreRow>, flat: Float32Array) => {
@@ -258,15 +277,17 @@ export const openModel = (
       })
     },
     score: async (weights, rows, { temperature }) => {
-      const scoring = await session("score", () => scoreGraph(config, weightsOf))
-      const run = await scoring.run(scoreFeeds(weights, rows, temperature))
+      const { few, inputs } = scoreFeeds(weights, rows, temperature)
+      const scoring = await session(few ? "score few" : "score", () => scoreGraph(config, weightsOf, few))
+      const run = await scoring.run(inputs)
       return ragged(rows, run["logprobs"]!.data as Float32Array)
     },
     gradient: async (weights, rows, { temperature }) => {
       const flat = Float32Array.from(rows.flatMap((row) => row.weights))
-      const training = await session("gradient", () => gradientGraph(config, weightsOf))
+      const { few, inputs } = scoreFeeds(weights, rows, temperature)
+      const training = await session(few ? "gradient few" : "gradient", () => gradientGraph(config, weightsOf, few))
       const run = await training.run({
-        ...scoreFeeds(weights, rows, temperature),
+        ...inputs,
         weights: new ort.Tensor("float32", flat, [flat.length])
       })
       return {

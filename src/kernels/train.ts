@@ -10,28 +10,42 @@ import { product } from "./graph/shape.ts"
 import { forward, frame, head, parameters, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
- * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [G * T, T]` causal;
+ * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [T, T]` causal;
  * `selected [M]` int32, flat indices `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32,
- * those tokens; `inverseTemperature` scalar.
+ * those tokens; `inverseTemperature` scalar. With `few` also `asked [B, R]` int32, the indices of up to R selected
+ * positions of each sequence, `positions [B, R]` int64, their `t`, and `wanted [M]` int32, the flat index `b * R + r` at
+ * which each selected one is asked.
  */
-const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights) => {
+const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, few: boolean) => {
   const tokens = graph.input("tokens", "int32", ["B", "T"])
-  const mask = graph.input("mask", "float32", [product(["T", config.heads / config.keyValueHeads]), "T"])
+  const mask = graph.input("mask", "float32", ["T", "T"])
   const selected = graph.input("selected", "int32", ["M"])
   const targets = graph.input("targets", "int32", ["M"])
   const inverseTemperature = graph.input("inverseTemperature", "float32", [])
   graph.bind("B", tokens, 0)
   graph.bind("T", tokens, 1)
   graph.bind("M", selected, 0)
+  const asking = () => {
+    const rows = graph.input("asked", "int32", ["B", "R"])
+    const positions = graph.input("positions", "int64", ["B", "R"])
+    graph.bind("R", rows, 1)
+    const seen = graph.reshape(graph.gather(mask, positions), ["B", 1, "R", "T"])
+    return { rows, positions, mask: seen, wanted: graph.input("wanted", "int32", ["M"]) }
+  }
   const f = frame(graph, config, weights)
-  const { scaled, table } = head(f, forward(f, tokens, mask, selected).hidden, inverseTemperature)
+  const { hidden } = forward(f, tokens, mask, selected, few ? asking() : undefined)
+  const { scaled, table } = head(f, hidden, inverseTemperature)
   return { tape: f.tape, logprob: f.tape.tokenLogprob(scaled, table, targets) }
 }
 
 /** Output: `logprobs [M]`. */
-export const scoreGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
+export const scoreGraph = (
+  config: TransformerConfig,
+  weightsOf: (graph: Graph) => Weights,
+  few = false
+): Uint8Array => {
   const graph = new Graph()
-  graph.output(logprobs(graph, config, weightsOf(graph)).logprob, "logprobs")
+  graph.output(logprobs(graph, config, weightsOf(graph), few).logprob, "logprobs")
   return graph.serialize()
 }
 
@@ -39,10 +53,14 @@ export const scoreGraph = (config: TransformerConfig, weightsOf: (graph: Graph) 
  * One more input: `weights [M]`, by which each token's log-probability counts.
  * Outputs: `logprobs [M]` and `gradient [parameters]`, flat, of `sum_i weights_i * logprobs_i`.
  */
-export const gradientGraph = (config: TransformerConfig, weightsOf: (graph: Graph) => Weights): Uint8Array => {
+export const gradientGraph = (
+  config: TransformerConfig,
+  weightsOf: (graph: Graph) => Weights,
+  few = false
+): Uint8Array => {
   const graph = new Graph()
   const weights = weightsOf(graph)
-  const { tape, logprob } = logprobs(graph, config, weights)
+  const { tape, logprob } = logprobs(graph, config, weights, few)
   const order: ReadonlyArray<Value> = parameters(config).map(({ name }) => weights.get(name)!)
   const gradients = tape.gradients(logprob, graph.input("weights", "float32", ["M"]), order)
   const flat = graph.concat(

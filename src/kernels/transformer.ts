@@ -10,7 +10,7 @@
  * size, M selected positions, V vocabulary; in generation P prompts, S samples of each, B = P S.
  */
 import type { Graph, Value } from "./graph/graph.ts"
-import { product } from "./graph/shape.ts"
+import { type Dim, product } from "./graph/shape.ts"
 import { Tape } from "./graph/tape.ts"
 
 export interface TransformerConfig {
@@ -163,14 +163,25 @@ export interface KeysValues {
   readonly values: Value
 }
 
+/** The only queries of the last layer where just few of its outputs are wanted: R for each sequence. */
+export interface Asking {
+  /** `[B, R]` int32, flat indices `b * T + t`; those that are not wanted may be any. */
+  readonly rows: Value
+  /** `[B, R]` int64, the `t` of these. */
+  readonly positions: Value
+  /** What they may see, `[B, 1, R, T]`. */
+  readonly mask: Value
+  /** `[M]` int32, flat indices `b * R + r` of those that are wanted; all of them if not given. */
+  readonly wanted?: Value
+}
+
 /**
  * The whole sequence at once.
  *
  * @param tokens   `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
- * @param mask     `[G * T, T]`, 0 where a query row may look and very negative where not (see `causalMask`)
+ * @param mask     `[T, T]`, 0 where a query may look and very negative where not (see `causalMask`)
  * @param selected `[M]` int32, flat indices `b * T + t`: of the last layer's outputs only these are made
- * @param last     given when `selected` names one token of each sequence, so that only these ask in the last layer:
- *   their positions `[B, 1]` int64, and what they may see, `[B, 1, 1, T]`
+ * @param asking   the queries behind these outputs; without it, all positions ask in the last layer too
  * @returns hidden states before the final norm `[M, D]`, and the keys and values of each layer
  */
 export const forward = (
@@ -178,36 +189,37 @@ export const forward = (
   tokens: Value,
   mask: Value,
   selected: Value,
-  last?: { readonly positions: Value; readonly mask: Value }
+  asking?: Asking
 ): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
   const { tape, config, weights } = f
-  const { hiddenSize: D, headSize: d, heads, keyValueHeads: K } = config
-  const G = heads / K
+  const { hiddenSize: D, headSize: d, heads } = config
   const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
   const N = product([B, T])
   const start = tape.graph.indices(0)
-  const headsFirst = (y: Value, count: number) => tape.transpose(tape.reshape(y, [B, T, count, d]), [0, 2, 1, 3])
+  const headsFirst = (length: Dim) => (y: Value, count: number) =>
+    tape.transpose(tape.reshape(y, [B, length, count, d]), [0, 2, 1, 3])
   let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
   const cache: Array<KeysValues> = []
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `model.layers.${layer}.`
-    const isLast = layer === config.layers - 1
+    const last = layer === config.layers - 1
+    const few = last ? asking : undefined
+    const R = few?.rows.shape[1] ?? T
     const unit = tape.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-    const keys = project(f, at, "k", unit, headsFirst, start)
-    const values = project(f, at, "v", unit, headsFirst)
+    const keys = project(f, at, "k", unit, headsFirst(T), start)
+    const values = project(f, at, "v", unit, headsFirst(T))
     cache.push({ keys, values })
-    if (isLast) x = tape.rows(x, selected)
-    if (isLast && last !== undefined) {
-      const alone = (y: Value) => tape.reshape(y, [B, heads, 1, d])
-      const asked = tape.reshape(project(f, at, "q", tape.rows(unit, selected), alone, last.positions), [B, K, G, d])
-      const mixed = tape.attention(asked, keys, values, last.mask, d ** -0.5)
-      x = finishLayer(f, at, x, tape.reshape(mixed, [x.shape[0]!, heads * d]))
-    } else {
-      const queries = tape.reshape(project(f, at, "q", unit, headsFirst, start), [B, K, product([G, T]), d])
-      const mixed = tape.reshape(tape.attention(queries, keys, values, mask, d ** -0.5), [B, heads, T, d])
-      const rows = tape.reshape(tape.transpose(mixed, [0, 2, 1, 3]), [N, heads * d])
-      x = finishLayer(f, at, x, isLast ? tape.rows(rows, selected) : rows)
-    }
+    const asked = few === undefined ? unit : tape.rows(unit, tape.graph.reshape(few.rows, [product([B, R])]))
+    const queries = project(f, at, "q", asked, headsFirst(R), few?.positions ?? start)
+    const mixed = tape.attention(queries, keys, values, few?.mask ?? mask, d ** -0.5)
+    const rows = tape.reshape(tape.transpose(mixed, [0, 2, 1, 3]), [product([B, R]), heads * d])
+    const wanted = few === undefined ? selected : few.wanted
+    x = finishLayer(
+      f,
+      at,
+      last ? tape.rows(x, selected) : x,
+      last && wanted !== undefined ? tape.rows(rows, wanted) : rows
+    )
   }
   return { hidden: x, cache }
 }
@@ -304,10 +316,9 @@ export const head = (
 /** What masks add where nothing may be seen: exp of it is exactly 0. */
 export const hiddenScore = -1e30
 
-/** The causal mask of `forward` for T tokens: row `g * T + t` sees the tokens up to t. */
-export const causalMask = (config: TransformerConfig, T: number): Float32Array => {
-  const G = config.heads / config.keyValueHeads
-  const mask = new Float32Array(G * T * T)
-  for (let row = 0; row < G * T; row++) mask.fill(hiddenScore, row * T + (row % T) + 1, (row + 1) * T)
+/** The causal mask of `forward` for T tokens: row t sees the tokens up to t. */
+export const causalMask = (T: number): Float32Array => {
+  const mask = new Float32Array(T * T)
+  for (let t = 0; t < T; t++) mask.fill(hiddenScore, t * T + t + 1, (t + 1) * T)
   return mask
 }

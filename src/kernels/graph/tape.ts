@@ -5,11 +5,10 @@
  * same graph. The primitives are those of a decoder-only transformer, each with a rule written by hand, so that a rule
  * can use what its forward pass has made (softmax, sigmoid) and every backward product is one node.
  *
- * Letters: N rows, D features, B sequences, T tokens, K key/value heads, R query rows of one key/value head
- * (query heads in its group times T), d head size, M selected positions, V vocabulary.
+ * Letters: N rows, D features, B sequences, T tokens, H query heads, K key/value heads, R queries, d head size, M selected positions, V vocabulary.
  */
 import { Graph, GraphError, type Value } from "./graph.ts"
-import { product, type Shape } from "./shape.ts"
+import { type Dim, product, type Shape } from "./shape.ts"
 
 /** What each primitive's rule needs besides inputs and output. */
 interface Saved {
@@ -80,15 +79,18 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
     const db = g.mul(d, silu)
     return [g.mul(b!, g.add(g.mul(gate, g.sub(d, db)), db)), db]
   },
-  attention: (g, d, { inputs: [q, k, v], output, saved: { probabilities: p, scale } }) => {
+  attention: (g, d, { inputs: [q, k, v], output, saved: { probabilities, scale } }) => {
+    const [B, K, T] = k!.shape as [Dim, Dim, Dim]
+    const folded = (y: Value) => foldQueries(g, y, K)
+    const [p, dO] = [g.reshape(probabilities, [B, K, folded(q!).shape[2]!, T]), folded(d)]
     // rowsum(dP P) equals rowsum(dO O), which is a sum over d instead of over all keys.
-    const along = g.sum(g.mul(d, output), -1, true)
-    const dScores = g.mul(p, g.sub(g.matMul(d, v!, { transB: true }), along))
+    const along = g.sum(g.mul(dO, folded(output)), -1, true)
+    const dScores = g.mul(p, g.sub(g.matMul(dO, v!, { transB: true }), along))
     return [
-      g.matMul(dScores, k!, { alpha: scale }),
+      g.reshape(g.matMul(dScores, k!, { alpha: scale }), q!.shape),
       // Transposing the narrow factor is cheaper than transposing the square one.
-      g.transpose(g.matMul(q!, dScores, { transA: true, alpha: scale }), [0, 1, 3, 2]),
-      g.transpose(g.matMul(d, p, { transA: true }), [0, 1, 3, 2])
+      g.transpose(g.matMul(folded(q!), dScores, { transA: true, alpha: scale }), [0, 1, 3, 2]),
+      g.transpose(g.matMul(dO, p, { transA: true }), [0, 1, 3, 2])
     ]
   },
   scale: (g, d, { saved: { factor } }) => [g.mul(d, factor)],
@@ -101,6 +103,12 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
       g.scatterAdd(g.matMul(pull, hidden!, { transA: true }), targets, g.mul(hidden!, column))
     ]
   }
+}
+
+/** `[B, H, R, d]` to `[B, K, (H / K) R, d]`: the heads that share a key/value head as rows of one matrix. */
+const foldQueries = (g: Graph, y: Value, K: Dim): Value => {
+  const [B, H, R, d] = y.shape as [Dim, Dim, Dim, Dim]
+  return g.reshape(y, [B, K, product([Number(H) / Number(K), R]), d])
 }
 
 export class Tape {
@@ -160,13 +168,18 @@ export class Tape {
   }
 
   /**
-   * `softmax(scale q k' + mask) v` with queries `[B, K, R, d]`, keys and values `[B, K, T, d]`; `mask` is added
-   * and may broadcast.
+   * `softmax(scale q k' + mask) v` with queries `[B, H, R, d]`, keys and values `[B, K, T, d]`, H a multiple of K; `mask`
+   * is added to scores `[B, H, R, T]`. The heads that share keys are folded into the rows of one product.
    */
   attention(q: Value, k: Value, v: Value, mask: Value, scale: number): Value {
-    const scores = this.graph.add(this.graph.matMul(q, k, { transB: true, alpha: scale }), mask)
-    const probabilities = this.graph.softmax(scores)
-    return this.#record("attention", [q, k, v], this.graph.matMul(probabilities, v), { probabilities, scale })
+    const g = this.graph
+    const [, H, R] = q.shape as [Dim, Dim, Dim]
+    const [B, K, T] = k.shape as [Dim, Dim, Dim]
+    const folded = foldQueries(g, q, K)
+    const scores = g.reshape(g.matMul(folded, k, { transB: true, alpha: scale }), [B, H, R, T])
+    const probabilities = g.softmax(g.add(scores, mask))
+    const mixed = g.matMul(g.reshape(probabilities, [B, K, folded.shape[2]!, T]), v)
+    return this.#record("attention", [q, k, v], g.reshape(mixed, q.shape), { probabilities, scale })
   }
 
   /** `x` times a scalar that is not differentiated. */

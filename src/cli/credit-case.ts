@@ -17,14 +17,18 @@ type Tolerance = typeof Tolerance.Type
 
 const strict: Tolerance = { absolute: 1e-9, relative: 1e-9 }
 
+/** A number, or the word for one that JSON has none for: cases of what must be refused hold them. */
+// @effect-diagnostics-next-line schemaNumber:off
+const Reward = Schema.toCodecJson(Schema.Number)
+
 const RunExperience = Schema.Struct({
   id: Schema.String,
   pack: Schema.String,
   run: Schema.Int,
   step: Schema.Int,
-  reward: Schema.Finite,
+  reward: Reward,
   responseTokens: Schema.Int,
-  totalReward: Schema.optionalKey(Schema.Finite),
+  totalReward: Schema.optionalKey(Reward),
   flag: Schema.optionalKey(Schema.Literals(["own", "trajectory"]))
 })
 
@@ -33,13 +37,15 @@ const Experience = Schema.Struct({
   taskset: Schema.Int,
   kind: Schema.Literals(["solve", "update"]),
   index: Schema.Int,
-  taskRewards: Schema.Array(Schema.Finite)
+  taskRewards: Schema.Array(Reward)
 })
 
 /** Options are checked by the estimators themselves. */
 const Options = Schema.Record(Schema.String, Schema.Unknown)
 
 const ExpectedCredit = Schema.Struct({
+  /** The experience that is refused. */
+  refused: Schema.optionalKey(Schema.String),
   experiences: Schema.optionalKey(
     Schema.Array(
       Schema.Struct({
@@ -135,7 +141,7 @@ export const readCases = Effect.fnUntraced(function* (file: string) {
     Effect.mapError(Schema.decodeUnknownEffect(schema)(value), ({ issue }) => {
       const { path: inner, message } = firstIssue(issue)
       const found = inner.reduce((at: any, key) => at?.[key], value)
-      return refuse([...path, ...inner], found, message.replace(/^Expected /, "").replace(/^Missing key$/, "a value"))
+      return refuse([...path, ...inner], found, expectation(message))
     })
 
   const many = typeof document === "object" && document !== null && "cases" in document
@@ -159,6 +165,10 @@ export const readCases = Effect.fnUntraced(function* (file: string) {
   return { cases, refuse } satisfies CaseFile
 })
 
+/** A schema's message as it completes "expected ...". */
+const expectation = (message: string): string =>
+  message.includes('"NaN"') ? "a number" : message.replace(/^Expected /, "").replace(/^Missing key$/, "a value")
+
 const firstIssue = (issue: SchemaIssue.Issue): { readonly path: Path; readonly message: string } => {
   const first = SchemaIssue.makeFormatterStandardSchemaV1()(issue).issues[0]!
   const path = (first.path ?? []).map((key) => (typeof key === "object" ? key.key : key) as string | number)
@@ -169,72 +179,92 @@ const firstIssue = (issue: SchemaIssue.Issue): { readonly path: Path; readonly m
 export type Result = { readonly id: string; readonly matches?: boolean } & (
   | Credit
   | { readonly loss: number; readonly clipFraction: number; readonly gradient: ReadonlyArray<ReadonlyArray<number>> }
+  | { readonly refused: string }
 )
 
-/** Computes a case. Fails with the field that no credit can be computed from. */
+type CreditCase = Exclude<Case, { readonly mode: "rec" }>
+type RecCase = Extract<Case, { readonly mode: "rec" }>
+type Close = (actual: number | undefined, expected: number) => boolean
+
+/** Computes a case. Fails with the field that no credit can be computed from, unless the case expects that. */
 export const scoreCase = (
   { case: given, path, tolerance }: CaseFile["cases"][number],
   refuse: CaseFile["refuse"]
-): Effect.Effect<Result, WrongInput> =>
-  Effect.try({
-    try: (): Result => {
-      const close = (actual: number | undefined, expected: number) =>
-        actual !== undefined &&
-        Math.abs(actual - expected) <= tolerance.absolute + tolerance.relative * Math.abs(expected)
-      if (given.mode === "rec") {
-        const sequences = given.logprobs.map((logprobs, row) => ({
-          logprobs,
-          behaviourLogprobs: given.oldLogprobs[row] ?? [],
-          mask: given.mask[row] ?? [],
-          advantages: given.advantages[row] ?? []
-        }))
-        const { loss, clipFraction, gradient } = recLoss(sequences, given.options)
-        const rows = gradient.map((row) => Array.from(row))
-        const { expected } = given
-        return {
-          id: given.id,
-          loss,
-          clipFraction,
-          gradient: rows,
-          ...(expected && {
-            matches:
-              (expected.loss === undefined || close(loss, expected.loss)) &&
-              (expected.clipFraction === undefined || close(clipFraction, expected.clipFraction)) &&
-              (expected.gradient === undefined ||
-                (expected.gradient.length === rows.length &&
-                  expected.gradient.every(
-                    (row, i) => row.length === rows[i]!.length && row.every((value, t) => close(rows[i]![t], value))
-                  )))
-          })
-        }
-      }
-      const credit =
-        given.mode === "causal" ? causal(given.experiences, given.options) : grpo(given.experiences, given.options)
-      return {
-        id: given.id,
-        ...credit,
-        ...(given.expected && { matches: matchesCredit(credit, given, given.expected, close) })
-      }
-    },
+): Effect.Effect<Result, WrongInput> => {
+  const close: Close = (actual, expected) =>
+    actual !== undefined && Math.abs(actual - expected) <= tolerance.absolute + tolerance.relative * Math.abs(expected)
+  const expected = given.mode === "rec" ? undefined : given.expected?.refused
+  return Effect.try({
+    try: (): Result => (given.mode === "rec" ? scoreLoss(given, close) : scoreCredit(given, close)),
     catch: (error) => {
       if (!(error instanceof CreditError)) throw error
-      return refuse([...path, ...pathOf(error, given)], error.value, error.expected)
+      return error
     }
-  })
+  }).pipe(
+    Effect.catch((error) =>
+      expected === undefined
+        ? Effect.fail(refuse([...path, ...pathOf(error, given)], error.value, error.expected))
+        : Effect.succeed({ id: given.id, refused: error.message, matches: error.experience === expected })
+    )
+  )
+}
+
+const scoreLoss = (given: RecCase, close: Close): Result => {
+  for (const field of ["oldLogprobs", "mask", "advantages"] as const) {
+    const rows = given[field].length
+    if (rows !== given.logprobs.length) {
+      throw new CreditError({
+        field,
+        value: `${rows} rows`,
+        expected: `${given.logprobs.length}, as many as logprobs has`
+      })
+    }
+  }
+  const sequences = given.logprobs.map((logprobs, row) => ({
+    logprobs,
+    behaviourLogprobs: given.oldLogprobs[row]!,
+    mask: given.mask[row]!,
+    advantages: given.advantages[row]!
+  }))
+  const { loss, clipFraction, gradient } = recLoss(sequences, given.options)
+  const rows = gradient.map((row) => Array.from(row))
+  const { expected } = given
+  if (expected === undefined) return { id: given.id, loss, clipFraction, gradient: rows }
+  const sameRow = (row: ReadonlyArray<number>, i: number) =>
+    row.length === rows[i]!.length && row.every((value, t) => close(rows[i]![t], value))
+  const matches =
+    (expected.loss === undefined || close(loss, expected.loss)) &&
+    (expected.clipFraction === undefined || close(clipFraction, expected.clipFraction)) &&
+    (expected.gradient === undefined || (expected.gradient.length === rows.length && expected.gradient.every(sameRow)))
+  return { id: given.id, loss, clipFraction, gradient: rows, matches }
+}
+
+const scoreCredit = (given: CreditCase, close: Close): Result => {
+  const credit =
+    given.mode === "causal" ? causal(given.experiences, given.options) : grpo(given.experiences, given.options)
+  return {
+    id: given.id,
+    ...credit,
+    ...(given.expected && {
+      matches: given.expected.refused === undefined && matchesCredit(credit, given, given.expected, close)
+    })
+  }
+}
 
 /** Where in its case the input of an error stands. */
 const pathOf = ({ experience, sequence, token, field }: CreditError, given: Case): Path => {
   const name = field === "behaviourLogprobs" ? "oldLogprobs" : field
   if (sequence !== undefined) return token === undefined ? [name, sequence] : [name, sequence, token]
+  if (given.mode === "rec" && field in given) return [name]
   if (experience === undefined || given.mode === "rec") return ["options", field]
   return ["experiences", given.experiences.findIndex(({ id }) => id === experience), field]
 }
 
 const matchesCredit = (
   credit: Credit,
-  given: Exclude<Case, { readonly mode: "rec" }>,
+  given: CreditCase,
   expected: typeof ExpectedCredit.Type,
-  close: (actual: number | undefined, expected: number) => boolean
+  close: Close
 ): boolean => {
   const sameSet = (a: ReadonlyArray<string>, b: ReadonlyArray<string>) =>
     a.length === b.length && new Set([...a, ...b]).size === new Set(a).size

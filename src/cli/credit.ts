@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import { fuzz } from "./credit-fuzz.ts"
 import { readCases, scoreCase, type Result } from "./credit-case.ts"
 import { CheckFailed } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
@@ -33,35 +34,35 @@ const report = (results: ReadonlyArray<Result>): string => {
   const verdict = ({ matches }: Result) => (matches === undefined ? "-" : matches ? "yes" : "NO")
   const summary = table(
     ["case", "experiences", "dropped", "temperatures", "matches"],
-    results.map((result) =>
-      "loss" in result
-        ? [result.id, String(result.gradient.length), "0", "", verdict(result)]
-        : [
-            result.id,
-            String(result.experiences.length),
-            String(result.dropped.length),
-            result.temperatures.map(({ group, temperature }) => `${group} ${temperature ?? "none"}`).join(", "),
-            verdict(result)
-          ]
-    )
+    results.map((result) => {
+      if ("refused" in result) return [result.id, "", "", "refused", verdict(result)]
+      if ("loss" in result) return [result.id, String(result.gradient.length), "0", "", verdict(result)]
+      const temperatures = result.temperatures.map(({ group, temperature }) => `${group} ${temperature ?? "none"}`)
+      const { experiences, dropped } = result
+      return [result.id, String(experiences.length), String(dropped.length), temperatures.join(", "), verdict(result)]
+    })
   )
   return results.length === 1 ? `${details(results[0]!)}\n\n${summary}` : summary
 }
 
-const details = (result: Result): string =>
-  "loss" in result
-    ? `loss ${result.loss}, clipped ${result.clipFraction}\n${result.gradient.map((row) => row.map(short).join(" ")).join("\n")}`
-    : table(
-        ["experience", "return", "baseline", "score", "advantage"],
-        result.experiences.map(({ id, baseline, score, advantage, return: value }) => [
-          id,
-          ...[value, baseline, score, advantage].map(short)
-        ])
-      )
+const details = (result: Result): string => {
+  if ("refused" in result) return result.refused
+  if ("loss" in result) {
+    const rows = result.gradient.map((row) => row.map(short).join(" "))
+    return `loss ${result.loss}, clipped ${result.clipFraction}\n${rows.join("\n")}`
+  }
+  return table(
+    ["experience", "return", "baseline", "score", "advantage"],
+    result.experiences.map(({ id, baseline, score, advantage, return: value }) => [
+      id,
+      ...[value, baseline, score, advantage].map(short)
+    ])
+  )
+}
 
 const short = (value: number): string => String(Number(value.toPrecision(6)))
 
 export const credit = Command.make("credit").pipe(
-  Command.withDescription("Credit assignment on its own: score case files"),
-  Command.withSubcommands([score])
+  Command.withDescription("Credit assignment on its own: score case files, fuzz estimators"),
+  Command.withSubcommands([score, fuzz])
 )

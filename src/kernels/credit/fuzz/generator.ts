@@ -34,7 +34,7 @@ export const generate = (mode: FuzzCase["mode"], seed: number, number: number): 
   if (mode === "causal") return { mode, options: causalOptions(rng, traits), experiences }
   return {
     mode,
-    options: grpoOptions(rng, traits),
+    options: grpoOptions(rng),
     // Judges are no part of standard GRPO.
     experiences: experiences.map(({ id, pack, run, step, reward, responseTokens, taskRewards }) => ({
       id,
@@ -240,7 +240,7 @@ const causalOptions = (rng: Stream, { tasks }: Traits): PublishedOptions => {
   }
 }
 
-const grpoOptions = (rng: Stream, _: Traits): GrpoOptions => ({
+const grpoOptions = (rng: Stream): GrpoOptions => ({
   rewardField: rng.pick(["reward", "totalReward"] as const),
   stdLevel: rng.pick(["group", "batch", "none"] as const),
   epsilon: rng.pick([1e-6, 1e-6, 1e-3, 1]),

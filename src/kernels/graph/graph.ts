@@ -186,7 +186,6 @@ export class Graph {
 
   neg = (x: Value): Value => this.#unary("Neg", x)
   sqrt = (x: Value): Value => this.#unary("Sqrt", x)
-  reciprocal = (x: Value): Value => this.#unary("Reciprocal", x)
   exp = (x: Value): Value => this.#unary("Exp", x)
   sigmoid = (x: Value): Value => this.#unary("Sigmoid", x)
 
@@ -343,7 +342,6 @@ export class Graph {
   }
 
   sum = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceSum", x, axis, keep)
-  mean = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMean", x, axis, keep)
   sumSquare = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceSumSquare", x, axis, keep)
   max = (x: Value, axis: number, keep = false): Value => this.#reduce("ReduceMax", x, axis, keep)
 

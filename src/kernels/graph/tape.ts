@@ -61,8 +61,8 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
   // With u = x / rms: dx = (w d - u mean(w d u)) / rms. The deviation is made anew: the runtime's second output is wrong on WebGPU.
   rmsNorm: (g, d, { inputs: [x, weight], saved: { epsilon } }) => {
     const size = weight!.shape[0] as number
-    const square = g.mul(g.sumSquare(x!, -1, true), g.scalar(1 / size))
-    const inverse = g.reciprocal(g.sqrt(g.add(square, g.scalar(epsilon))))
+    const square = g.add(g.sumSquare(x!, -1, true), g.scalar(size * epsilon))
+    const inverse = g.div(g.scalar(Math.sqrt(size)), g.sqrt(square))
     const unit = g.mul(x!, inverse)
     const dWeight = g.mul(d, unit)
     const mean = g.mul(g.reshape(weight!, [size, 1]), g.scalar(1 / size))

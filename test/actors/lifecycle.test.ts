@@ -103,6 +103,25 @@ describe("a lifecycle", () => {
     })
   )
 
+  it.effect("gives every call of every attempt a stream of its own", () =>
+    Effect.gen(function* () {
+      const drawn: Array<number> = []
+      const policy = answering((request) => {
+        drawn.push(request.rng.uniform())
+        return Effect.succeed(spoken(request.kind === "solve" ? wrong : hints))
+      })
+      for (const run of [0, 1]) {
+        for (const attempt of [0, 1]) {
+          const plan = { pack, run, attempt, settings: defaultSettings }
+          yield* Effect.provideService(runLifecycle(plan), Policy, policy)
+        }
+      }
+      // Two tasks of three wrong tries each, and an update between them.
+      expect(drawn).toHaveLength(4 * 7)
+      expect(new Set(drawn).size).toBe(4 * 7)
+    })
+  )
+
   it.effect("frames terse prompts in few words", () =>
     Effect.gen(function* () {
       const other = String((door + 1) % 3)

@@ -7,15 +7,19 @@
  *     npx node bench/environments.ts
  */
 import { Schema } from "effect"
+import alchemy from "../environments/alchemy/index.ts"
 import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
 import frozenLake from "../environments/frozen-lake/index.ts"
+import gridNavigation from "../environments/grid-navigation/index.ts"
 import type { Environment, Message } from "../src/environment.ts"
 import { stream } from "../src/kernels/random.ts"
 import { transitions } from "../src/machines/transition.ts"
 
 const environments: ReadonlyArray<{ readonly environment: Environment; readonly wantedStepsPerSecond: number }> = [
   { environment: frozenLake, wantedStepsPerSecond: 120_000 },
-  { environment: frozenLakeObscure, wantedStepsPerSecond: 120_000 }
+  { environment: frozenLakeObscure, wantedStepsPerSecond: 120_000 },
+  { environment: alchemy, wantedStepsPerSecond: 60_000 },
+  { environment: gridNavigation, wantedStepsPerSecond: 60_000 }
 ]
 
 const kinds = ["tasks", "dynamics", "rendering", "agent", "parsing"] as const
@@ -25,7 +29,7 @@ type Recorder = <A>(kind: (typeof kinds)[number], call: () => A) => A
 const play = (environment: Environment, tasks: number, on: Recorder): number => {
   const { initial, transition } = transitions(environment.machine)
   const { chat, feedback, agents, task, knowledge } = environment
-  const options: unknown = Schema.decodeSync(environment.options)({})
+  const options: unknown = Schema.decodeSync(environment.options)(environment.presets["train"] ?? {})
   const rng = stream("bench", environment.id)
   const pack = { options, packSize: 1 }
   const at = { ...pack, knowledge: knowledge.sample(rng, pack), position: 0 }
@@ -38,7 +42,8 @@ const play = (environment: Environment, tasks: number, on: Recorder): number => 
     while (snapshot.status === "active") {
       const before = snapshot
       messages.push({ role: "user", content: on("rendering", () => chat.user(before)) })
-      const reply = on("agent", () => agents.random({ kind: "solve", messages }, "", rng))
+      const prompt = { kind: "solve" as const, messages: [...messages] }
+      const reply = on("agent", () => agents.random(prompt, "", rng))
       messages.push({ role: "assistant", content: reply })
       const parsed = on("parsing", () => chat.parse(reply))
       const event = "why" in parsed ? { type: "malformed", ...parsed } : { type: "answer", ...parsed, rng }

@@ -14,7 +14,10 @@ import { fromObject, resolveConfig, type Setting } from "./config.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
 const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> = {
+  alchemy: () => import("../../environments/alchemy/index.ts"),
   "frozen-lake": () => import("../../environments/frozen-lake/index.ts"),
+  "optimal-control": () => import("../../environments/optimal-control/index.ts"),
+  "grid-navigation": () => import("../../environments/grid-navigation/index.ts"),
   "frozen-lake-obscure": () => import("../../environments/frozen-lake-obscure/index.ts")
 }
 

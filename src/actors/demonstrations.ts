@@ -52,7 +52,14 @@ export const demonstrate = Effect.fnUntraced(function* (options: {
     })
     const count = shareOf(lifecycles, taskSets.length, place)
     // Epochs of their own: updates on lifecycles count theirs from 0.
-    const packs = freshPacks(taskSet, { phase: "train", baseSeed, epoch: -1 - step, first: stage * lifecycles, count, size: packSize })
+    const packs = freshPacks(taskSet, {
+      phase: "train",
+      baseSeed,
+      epoch: -1 - step,
+      first: stage * lifecycles,
+      count,
+      size: packSize
+    })
     const plans = packs.map((pack) => ({
       pack,
       run: 0,

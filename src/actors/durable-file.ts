@@ -6,21 +6,15 @@ import { dirname } from "node:path"
 export const writeDurably = Effect.fnUntraced(function* (path: string, content: string | Uint8Array) {
   const files = yield* FileSystem.FileSystem
   const temporary = `${path}.partial`
-  yield* put(temporary, "w", content)
+  yield* withFile(temporary, "w", (file) =>
+    Effect.andThen(file.writeAll(typeof content === "string" ? new TextEncoder().encode(content) : content), file.sync)
+  )
   yield* files.rename(temporary, path)
   yield* flush(dirname(path))
 })
 
-/** Adds to the end of a file and waits until it is on the disk. */
-export const appendDurably = (path: string, content: string) => put(path, "a", content)
-
 /** Waits until what was written to a file, or the names in a folder, are on the disk. */
 export const flush = (path: string) => withFile(path, "r", (file) => file.sync)
-
-const put = (path: string, flag: "w" | "a", content: string | Uint8Array) =>
-  withFile(path, flag, (file) =>
-    Effect.andThen(file.writeAll(typeof content === "string" ? new TextEncoder().encode(content) : content), file.sync)
-  )
 
 const withFile = <A>(
   path: string,

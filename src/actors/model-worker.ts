@@ -42,7 +42,10 @@ port.on("message", ({ id, call }: { id: number; call: ModelCall }) => {
     } catch (error) {
       answer = { id, failure: error instanceof Error ? error.message : String(error) }
     }
-    port.postMessage(answer)
+    // The gradient is as large as the model: it is handed over, not copied.
+    const gradient =
+      "result" in answer && (answer.result as { gradient?: Float32Array<ArrayBuffer> } | undefined)?.gradient
+    port.postMessage(answer, gradient instanceof Float32Array ? [gradient.buffer] : [])
     if (call.type === "stop") port.close()
   })
 })

@@ -73,7 +73,9 @@ const openWorker = (config: TransformerConfig, threads: number) => {
   worker.on("message", (answer: ModelAnswer) => {
     const reply = waiting.get(answer.id)
     waiting.delete(answer.id)
-    reply?.("failure" in answer ? Effect.fail(new ModelFailure({ reason: answer.failure })) : Effect.succeed(answer.result))
+    reply?.(
+      "failure" in answer ? Effect.fail(new ModelFailure({ reason: answer.failure })) : Effect.succeed(answer.result)
+    )
   })
   worker.on("error", (error: Error) => end(error.message))
   worker.on("exit", (code) => end(`the thread has ended with code ${code}`))
@@ -97,13 +99,11 @@ export const makeModelWorkers = (config: TransformerConfig, count: number, threa
     Effect.sync(() => Array.from({ length: count }, () => openWorker(config, threads))),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   ).pipe(
-    Effect.map(
-      (opened): ModelWorkers => ({
-        workers: opened.map(({ worker }) => worker),
-        publish: (version, weights) =>
-          Effect.sync(() => {
-            for (const { publish } of opened) publish({ type: "publish", version, weights, keep: keptVersions })
-          })
-      })
-    )
+    Effect.map((opened): ModelWorkers => ({
+      workers: opened.map(({ worker }) => worker),
+      publish: (version, weights) =>
+        Effect.sync(() => {
+          for (const { publish } of opened) publish({ type: "publish", version, weights, keep: keptVersions })
+        })
+    }))
   )

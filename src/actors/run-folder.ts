@@ -11,7 +11,7 @@ import { nanoid } from "nanoid"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { lastCheckpoint, publishCheckpoint, type Checkpoint } from "./checkpoint.ts"
-import { appendDurably, writeDurably } from "./durable-file.ts"
+import { flush, writeDurably } from "./durable-file.ts"
 
 /** Counts up when a run folder of an older constellate can't be read any more. */
 export const runFormat = 1
@@ -47,8 +47,10 @@ export interface RunFolder {
   readonly at: (...names: ReadonlyArray<string>) => string
   /** Replaces a file's content at once. */
   readonly write: (name: string, content: string | Uint8Array) => Effect.Effect<void, PlatformError.PlatformError>
-  /** Adds one line of JSON to a file and waits until it is on the disk. */
+  /** Adds one line of JSON to a file. It outlives the process at once, and a power cut after the next `flush`. */
   readonly append: (name: string, line: object) => Effect.Effect<void, PlatformError.PlatformError>
+  /** Waits until all lines are on the disk. */
+  readonly flush: Effect.Effect<void, PlatformError.PlatformError>
   /** Keeps the leading lines that `keep` accepts and drops the rest, and with it what was torn by a kill. */
   readonly rewind: (name: string, keep: (line: any) => boolean) => Effect.Effect<void, PlatformError.PlatformError>
   /** Writes a checkpoint into the folder given to `write` and puts it in its place at once. */
@@ -155,12 +157,22 @@ const hold = Effect.fnUntraced(function* (path: string, record: RunRecord) {
   const files = yield* FileSystem.FileSystem
   const provided = Effect.provideService(FileSystem.FileSystem, files)
   const at = (...names: ReadonlyArray<string>) => join(path, ...names)
+  const appended = new Set<string>()
   const folder: RunFolder = {
     path,
     record,
     at,
     write: (name, content) => provided(writeDurably(at(name), content)),
-    append: (name, line) => provided(appendDurably(at(name), `${JSON.stringify(line)}\n`)),
+    append: (name, line) => {
+      appended.add(name)
+      return files.writeFileString(at(name), `${JSON.stringify(line)}\n`, { flag: "a" })
+    },
+    flush: Effect.suspend(() =>
+      Effect.andThen(
+        Effect.forEach(appended, (name) => provided(flush(at(name))), { discard: true }),
+        Effect.sync(() => appended.clear())
+      )
+    ),
     rewind: Effect.fnUntraced(function* (name, keep) {
       if (!(yield* files.exists(at(name)))) return
       const lines = (yield* files.readFileString(at(name))).split("\n")

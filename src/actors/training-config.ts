@@ -41,15 +41,15 @@ export const TrainingConfig = Schema.Struct({
     ropeTheta: withDefault(positive, 1000, "Base of the rotary positions")
   }),
   warmStart: section({
-    lifecycles: withDefault(atLeast1, 24, "Demonstrated lifecycles of one step"),
-    learningRate: withDefault(positive, 3e-3, "Peak"),
+    lifecycles: withDefault(atLeast1, 6, "Demonstrated lifecycles of one step"),
+    learningRate: withDefault(positive, 2e-3, "Peak"),
     warmUp: withDefault(count, 50, "Steps of linear rise"),
     minimum: withDefault(atLeast1, 100, "Least steps of the drill"),
-    maximum: withDefault(atLeast1, 600, "Most steps of the drill"),
+    maximum: withDefault(atLeast1, 1500, "Most steps of the drill"),
     recall: withDefault(share, 0.88, "The drill ends at this probability of what follows from context or episode"),
-    settle: withDefault(atLeast1, 100, "Steps on mediocre demonstrations"),
+    settle: withDefault(atLeast1, 200, "Steps on mediocre demonstrations"),
     floor: withDefault(share, 0.05, "Share of the peak at which the cosine of the last steps ends"),
-    checkpointEvery: withDefault(atLeast1, 50, "Steps between checkpoints of the warm start")
+    checkpointEvery: withDefault(atLeast1, 100, "Steps between checkpoints of the warm start")
   }),
   rollout: section({
     packs: withDefault(atLeast1, 8, "Packs of one update"),
@@ -62,7 +62,11 @@ export const TrainingConfig = Schema.Struct({
       "fallback",
       "What becomes of the context when an update reply can't be read"
     ),
-    updatePenalty: withDefault(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "For an unreadable update reply")
+    updatePenalty: withDefault(
+      Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
+      0.1,
+      "For an unreadable update reply"
+    )
   }),
   credit: section({
     estimator: withDefault(Schema.String, "causal", "causal, grpo, or the file of a plug-in"),

@@ -144,7 +144,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
       }
       yield* files.writeFileString(`${path}/${stateFile}`, `${yield* Schema.encodeEffect(SavedState)(state)}\n`)
     })
-  const checkpoint = Effect.suspend(() =>
+  const checkpoint = Effect.flatMap(folder.flush, () =>
     isWarmStart(at)
       ? Effect.andThen(
           publishCheckpoint(folder.at(warmStartFolder), learner.policyVersion, save),

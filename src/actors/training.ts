@@ -120,6 +120,13 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
     policyVersion: () => learner.policyVersion
   })
 
+  const begins = new Map<TrainingNews["stage"], number>()
+  /** Tokens since the stage was first heard of. */
+  const inStage = (stage: TrainingNews["stage"]): number => {
+    if (!begins.has(stage)) begins.set(stage, tokens)
+    return tokens - begins.get(stage)!
+  }
+
   const save = (path: string) =>
     Effect.gen(function* () {
       const { context, value } = at
@@ -235,8 +242,8 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
       const { maximum } = config.warmStart
       yield* onNews(
         stage === 0
-          ? { stage: "drill", done: step + 1, total: maximum, tokens }
-          : { stage: "settling", done: step + 1, total: config.warmStart.settle, tokens }
+          ? { stage: "drill", done: step + 1, total: maximum, tokens: inStage("drill") }
+          : { stage: "settling", done: step + 1, total: config.warmStart.settle, tokens: inStage("settling") }
       )
     }
     if (ahead !== undefined) yield* Fiber.interrupt(ahead.fiber)
@@ -244,7 +251,6 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
   })
 
   const policyUpdates = Effect.gen(function* () {
-    const tokensBefore = tokens
     while (at.value === "improving") {
       const { update } = at.context
       const started = yield* Clock.currentTimeMillis
@@ -309,7 +315,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
         stage: "training",
         done: at.context.update,
         total: config.updates,
-        tokens: tokens - tokensBefore,
+        tokens: inStage("training"),
         success: byPosition(rolled.lifecycles, rolling.packSize).success
       })
     }

@@ -1,0 +1,39 @@
+import fc from "fast-check"
+import { expect, it } from "vitest"
+import { nextBatch } from "../../src/machines/inference.ts"
+
+const requests = fc.array(
+  fc.record({ shape: fc.constantFrom("32 2", "48 2", "32 10"), cost: fc.integer({ min: 1, max: 60 }) }),
+  {
+    maxLength: 40
+  }
+)
+
+it("any sequence of batches serves every request once, the oldest always among them", () => {
+  fc.assert(
+    fc.property(requests, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 500 }), (arrived, idle, budget) => {
+      let waiting: ReadonlyArray<(typeof arrived)[number]> = arrived
+      const served = new Set<object>()
+      while (waiting.length > 0) {
+        const { batch, rest } = nextBatch(waiting, idle, budget)
+        expect(batch[0]).toBe(waiting[0])
+        expect(new Set(batch.map(({ shape }) => shape)).size).toBe(1)
+        expect(batch.length === 1 || batch[0]!.cost * batch.length <= budget).toBe(true)
+        expect(batch.length).toBeLessThanOrEqual(Math.max(1, Math.ceil(waiting.length / idle)))
+        expect(batch.length + rest.length).toBe(waiting.length)
+        for (const request of batch) {
+          expect(served.has(request)).toBe(false)
+          served.add(request)
+        }
+        waiting = rest
+      }
+      expect(served.size).toBe(arrived.length)
+    })
+  )
+})
+
+it("leaves work for the other idle workers", () => {
+  const waiting = Array.from({ length: 10 }, () => ({ shape: "32 2", cost: 34 }))
+  expect(nextBatch(waiting, 2, 10_000).batch).toHaveLength(5)
+  expect(nextBatch(waiting, 1, 10_000).batch).toHaveLength(10)
+})

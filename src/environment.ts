@@ -63,7 +63,12 @@ export interface Start<O = any, K = any, T = any, M = any> {
 /** The events an environment's machine must understand in every state that is not final. */
 export type EnvironmentEvent<A = any> =
   | { readonly type: "answer"; readonly action: A; readonly rng: Rng }
-  | { readonly type: "malformed"; readonly why: string }
+  | {
+      readonly type: "malformed"
+      readonly why: string
+      /** The reply reached its length cap, which may be why. */
+      readonly truncated?: boolean
+    }
 
 /** The output of an environment's machine. `reward` is unshaped and finite; `memory` is handed to the next task. */
 export interface Ending<M = any> {

@@ -18,7 +18,8 @@ const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> 
   "frozen-lake": () => import("../../environments/frozen-lake/index.ts"),
   "optimal-control": () => import("../../environments/optimal-control/index.ts"),
   "grid-navigation": () => import("../../environments/grid-navigation/index.ts"),
-  "frozen-lake-obscure": () => import("../../environments/frozen-lake-obscure/index.ts")
+  "frozen-lake-obscure": () => import("../../environments/frozen-lake-obscure/index.ts"),
+  terminal: () => import("../../environments/terminal/index.ts")
 }
 
 export const environmentIds: ReadonlyArray<string> = Object.keys(builtIn)

@@ -62,6 +62,7 @@ export const beginSolve = (
     packSize: pack.size
   }
   const [world] = worlds(environment).initial(start as never)
+  if (world.status === "error") throw world.error
   if (world.status !== "active") throw new Error(`environment ${environment.id} ended before the first step`)
   const system = view.system(world)
   const framed = style === "chat" ? chatSolveSystem(system, context, tokenLimit) : terseSolveSystem(system, context)
@@ -75,7 +76,9 @@ export const takeSolveReply = (solve: Solve, pack: Pack, settings: Settings, sai
   const view = views(environment, settings.style)
   const parsed = view.parse(said.text)
   const event =
-    "action" in parsed ? { type: "answer", action: parsed.action, rng } : { type: "malformed", why: parsed.why }
+    "action" in parsed
+      ? { type: "answer", action: parsed.action, rng }
+      : { type: "malformed", why: parsed.why, truncated: said.truncated }
   const [world] = worlds(environment).transition(solve.world, event as never)
   const feedback = environment.feedback.step(world)
   if (world.status === "active") {

@@ -22,8 +22,8 @@ export interface Given {
 export const answering = (environment: Environment, given: Given, replies: ReadonlyArray<string>): Array<any> => {
   const { initial, transition } = transitions(environment.machine)
   const options = optionsOf(environment, given.options)
-  const knowledge = Schema.decodeUnknownSync(environment.knowledge.schema!)(given.knowledge ?? null)
-  const task = Schema.decodeUnknownSync(environment.task.schema!)(given.task)
+  const knowledge = Schema.decodeSync(environment.knowledge.schema!)(given.knowledge ?? null)
+  const task = Schema.decodeSync(environment.task.schema!)(given.task)
   const { packSize = 1, position = 0 } = given
   const memory = given.memory ?? environment.memory?.({ options, knowledge, packSize })
   const [first] = initial({ options, knowledge, task, memory, position, packSize } as never)

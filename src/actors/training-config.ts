@@ -96,5 +96,5 @@ export const presets: Readonly<Record<string, object>> = {
   /** The defaults: from nothing to a risen curve in minutes. */
   spark: {},
   /** The same policy for longer, with the published estimator, loss, group and pack size. */
-  published: { updates: 4000, optimizer: { finalShare: 0.1 }, checkpointEvery: 100 }
+  published: { updates: 3000, optimizer: { finalShare: 0.1 }, checkpointEvery: 100 }
 }

@@ -185,7 +185,7 @@ const reporter = (
   clock: Clock.Clock,
   bound: { readonly cases: number; readonly timeMillis: number }
 ) => {
-  let last = -Infinity
+  let last = statusLine.animated ? -Infinity : begin
   return (cases: number, findings: number): void => {
     const now = clock.currentTimeMillisUnsafe()
     if (now - last < (statusLine.animated ? 200 : 5_000)) return

@@ -89,10 +89,8 @@ const plainOption: Simplification = (given, at) => {
     return given
   const changed = { ...options, [name]: defaults[name] }
   // A window means nothing to other returns.
-  return {
-    ...given,
-    options: changed["returns"] === "sliding_window_mean" ? changed : { ...changed, window: -1 }
-  } as FuzzCase
+  if (name === "returns") changed["window"] = defaults["window"]
+  return { ...given, options: changed } as unknown as FuzzCase
 }
 
 /** One run's reward of one task, or one own reward, made a simpler number. */

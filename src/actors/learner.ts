@@ -2,7 +2,7 @@
  * The learner: holds the newest weights and the optimiser's moments, turns weighted sequences into a gradient with all
  * model workers, takes a step and publishes the next policy version by handing over its buffer.
  */
-import { Effect, Queue, Schema } from "effect"
+import { Effect, Queue, Runtime, Schema } from "effect"
 import { type AdamWOptions, type AdamWState, adamWStep } from "../kernels/adamw.ts"
 import type { GradientRow } from "../kernels/model.ts"
 import { microBatches } from "../kernels/sequences.ts"
@@ -16,6 +16,7 @@ export class GradientNotFinite extends Schema.TaggedError<GradientNotFinite>()("
   override get message() {
     return `the gradient at policy version ${this.policyVersion} is not finite; lower the learning rate or clip more`
   }
+  override readonly [Runtime.errorExitCode] = 1
 }
 
 export interface Learner {

@@ -6,7 +6,7 @@
  * over a reference, and a call names the version that it wants.
  */
 import { Worker } from "node:worker_threads"
-import { Effect, Schema } from "effect"
+import { Effect, Runtime, Schema } from "effect"
 import type { Generated, GenerateRow, GradientRow, ScoreRow } from "../kernels/model.ts"
 import { parameterCount, type TransformerConfig } from "../kernels/transformer.ts"
 
@@ -26,12 +26,16 @@ export type ModelCall =
 
 export type ModelAnswer = { readonly id: number } & ({ readonly result: unknown } | { readonly failure: string })
 
-/** A worker thread ended or its model refused a call. */
+/** A worker thread ended, did not answer in time, or its model refused a call. */
 export class ModelFailure extends Schema.TaggedError<ModelFailure>()("ModelFailure", { reason: Schema.String }) {
   override get message() {
     return `model worker: ${this.reason}`
   }
+  override readonly [Runtime.errorExitCode] = 3
 }
+
+/** Far longer than any call should take: a thread that is silent for so long will not answer any more. */
+const callMillis = 900_000
 
 interface Results {
   readonly generate: ReadonlyArray<Generated>
@@ -86,10 +90,18 @@ const openWorker = (config: TransformerConfig, threads: number) => {
     return id
   }
   const call = (asked: ModelCall): Effect.Effect<any, ModelFailure> =>
-    Effect.callback((resume) => {
-      if (ended === undefined) waiting.set(post(asked), resume)
-      else resume(Effect.fail(ended))
-    })
+    Effect.callback<any, ModelFailure>((resume) => {
+      if (ended !== undefined) return resume(Effect.fail(ended))
+      const id = post(asked)
+      waiting.set(id, resume)
+      return Effect.sync(() => waiting.delete(id))
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: callMillis,
+        orElse: () =>
+          Effect.fail(new ModelFailure({ reason: `${asked.type} was not answered in ${callMillis / 1000} s` }))
+      })
+    )
   return { worker: { call } satisfies ModelWorker, publish: post, stop: Effect.ignore(call({ type: "stop" })) }
 }
 

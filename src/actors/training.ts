@@ -5,7 +5,7 @@
  * snapshot, the weights and the optimiser's moments; they change together or not at all, and a checkpoint is those
  * three. All else is derived from seeds, so a run resumed from any checkpoint gives the bytes of one never interrupted.
  */
-import { Clock, Effect, FileSystem, Fiber, Option, Schema } from "effect"
+import { Clock, Effect, FileSystem, Fiber, Option, Runtime, Schema } from "effect"
 import { adamWState } from "../kernels/adamw.ts"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
 import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
@@ -58,6 +58,7 @@ export class AllLost extends Schema.TaggedError<AllLost>()("AllLost", {
   override get message() {
     return `every lifecycle of ${this.when} was lost; the first: ${this.reason}`
   }
+  override readonly [Runtime.errorExitCode] = 1
 }
 
 /** What a run has measured: one evaluation for each task set. */

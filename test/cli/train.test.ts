@@ -127,6 +127,29 @@ describe.concurrent("train", () => {
     expect(bytesOf(folder)).toEqual(bytesOf((await whole).folder))
   })
 
+  it("leaves a policy that eval takes by its run folder", async () => {
+    const { folder } = await whole
+    const words = (context: string) => [
+      main,
+      "eval",
+      folder,
+      "--env",
+      "frozen-lake-obscure",
+      "--packs",
+      "6",
+      "--pack-size",
+      "2",
+      "--context",
+      context,
+      "--json"
+    ]
+    const [own, none] = await Promise.all([run(words("own")), run(words("none"))])
+    expect(own!.code, own!.stderr).toBe(0)
+    const [with_, without] = [JSON.parse(own!.stdout), JSON.parse(none!.stdout)]
+    expect(with_).toMatchObject({ environment: "frozen-lake-obscure", policy: folder, packs: 6, packSize: 2 })
+    expect(without.positions[0]).toEqual(with_.positions[0])
+  })
+
   it("refuses what cannot be", async () => {
     const refused = await Promise.all([
       run([main, "train", "--set", "optimizer.lerningRate=1"]),

@@ -43,15 +43,21 @@ const args = (folder: string, more: Record<string, unknown> = {}) => [
   ...Object.entries({ ...small, ...more }).flatMap(([key, value]) => ["--set", `${key}=${String(value)}`])
 ]
 
-/** Runs the command; `killWhen` looks at the folder every few milliseconds and ends the process for good. */
-const run = (words: ReadonlyArray<string>, killWhen?: () => boolean) =>
+/** Runs the command; `endWhen` looks at the folder every few milliseconds, and the process gets the signal once. */
+const run = (words: ReadonlyArray<string>, endWhen?: () => boolean, signal: NodeJS.Signals = "SIGKILL") =>
   new Promise<{ code: number | null; stdout: string; stderr: string }>((settle) => {
     const child = spawn(process.execPath, [...words])
     let stdout = ""
     let stderr = ""
     child.stdout.on("data", (text) => (stdout += text))
     child.stderr.on("data", (text) => (stderr += text))
-    const watch = killWhen && setInterval(() => killWhen() && child.kill("SIGKILL"), 2)
+    const watch =
+      endWhen &&
+      setInterval(() => {
+        if (!endWhen()) return
+        clearInterval(watch)
+        child.kill(signal)
+      }, 2)
     child.on("close", (code) => {
       clearInterval(watch)
       settle({ code, stdout, stderr })
@@ -122,6 +128,19 @@ describe.concurrent("train", () => {
     const folder = join(root, when)
     const killed = await run(args(folder), () => reached(folder))
     expect(killed.code).toBe(null)
+    const resumed = await run([main, "train", "--resume", "--run", folder])
+    expect(resumed.code, resumed.stderr).toBe(0)
+    expect(bytesOf(folder)).toEqual(bytesOf((await whole).folder))
+  })
+
+  it("stops cleanly on Ctrl-C, says how to go on, and goes on from where it was", async () => {
+    const folder = join(root, "stopped")
+    const reached = () => linesOf(join(folder, "metrics.jsonl")) >= 3
+    const stopped = await run(args(folder), reached, "SIGINT")
+    expect(stopped.code, stopped.stderr).toBe(130)
+    expect(stopped.stderr).toContain(`constellate train --resume --run ${folder}`)
+    const kept = readdirSync(join(folder, "checkpoints")).map(Number)
+    expect(Math.max(...kept)).toBe(linesOf(join(folder, "metrics.jsonl")))
     const resumed = await run([main, "train", "--resume", "--run", folder])
     expect(resumed.code, resumed.stderr).toBe(0)
     expect(bytesOf(folder)).toEqual(bytesOf((await whole).folder))

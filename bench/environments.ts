@@ -11,6 +11,7 @@ import alchemy from "../environments/alchemy/index.ts"
 import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
 import frozenLake from "../environments/frozen-lake/index.ts"
 import gridNavigation from "../environments/grid-navigation/index.ts"
+import terminal from "../environments/terminal/index.ts"
 import type { Environment, Message } from "../src/environment.ts"
 import { stream } from "../src/kernels/random.ts"
 import { transitions } from "../src/machines/transition.ts"
@@ -19,7 +20,8 @@ const environments: ReadonlyArray<{ readonly environment: Environment; readonly 
   { environment: frozenLake, wantedStepsPerSecond: 120_000 },
   { environment: frozenLakeObscure, wantedStepsPerSecond: 120_000 },
   { environment: alchemy, wantedStepsPerSecond: 60_000 },
-  { environment: gridNavigation, wantedStepsPerSecond: 60_000 }
+  { environment: gridNavigation, wantedStepsPerSecond: 60_000 },
+  { environment: terminal, wantedStepsPerSecond: 60_000 }
 ]
 
 const kinds = ["tasks", "dynamics", "rendering", "agent", "parsing"] as const

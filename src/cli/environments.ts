@@ -17,6 +17,7 @@ const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> 
   alchemy: () => import("../../environments/alchemy/index.ts"),
   "frozen-lake": () => import("../../environments/frozen-lake/index.ts"),
   "optimal-control": () => import("../../environments/optimal-control/index.ts"),
+  "pde-discovery": () => import("../../environments/pde-discovery/index.ts"),
   "grid-navigation": () => import("../../environments/grid-navigation/index.ts"),
   "frozen-lake-obscure": () => import("../../environments/frozen-lake-obscure/index.ts"),
   terminal: () => import("../../environments/terminal/index.ts")

@@ -45,15 +45,17 @@ export const adamWStep = (
   const { beta1, beta2, epsilon, learningRate, weightDecay, clipNorm } = options
   const scale = norm > clipNorm ? clipNorm / norm : 1
   state.step++
-  const correction1 = 1 - beta1 ** state.step
-  const correction2 = 1 - beta2 ** state.step
+  // Divisions are what the loop costs, so what is the same for all parameters is divided here.
+  const rate = learningRate / (1 - beta1 ** state.step)
+  const correction = 1 / Math.sqrt(1 - beta2 ** state.step)
+  const decay = learningRate * weightDecay
   const { first, second } = state
   for (let i = 0; i < gradient.length; i++) {
     const g = gradient[i]! * scale
     const m = (first[i] = beta1 * first[i]! + (1 - beta1) * g)
     const v = (second[i] = beta2 * second[i]! + (1 - beta2) * g * g)
     const w = weights[i]!
-    next[i] = w - learningRate * (m / correction1 / (Math.sqrt(v / correction2) + epsilon) + weightDecay * w)
+    next[i] = w - decay * w - (rate * m) / (Math.sqrt(v) * correction + epsilon)
   }
   return norm
 }

@@ -68,8 +68,8 @@ export const generateGraph = (
   const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
   const rows = graph.reshape(last, ["P", 1])
   const { hidden, cache } = forward(f, tokens, mask, last, { rows, positions: lastPositions, mask: padding })
-  const { scaled, table } = head(f, hidden, inverseTemperature)
-  const promptLogits = graph.matMul(scaled, table, { transB: true })
+  const { normed, table } = head(f, hidden, inverseTemperature)
+  const promptLogits = graph.matMul(normed, table, { transB: true })
   const first = sample(graph, forEachSample(promptLogits, config.vocabularySize), graph.int32(0))
   const left = remaining(graph, limits, first.token)
   const startPosition = graph.cast(forEachSample(graph.cast(lengths, "float32"), 1), "int64")
@@ -98,7 +98,7 @@ export const generateGraph = (
       const out = head(f, step.hidden, inverseTemperature, new Tape(body))
       const next = sample(
         body,
-        body.matMul(out.scaled, out.table, { transB: true }),
+        body.matMul(out.normed, out.table, { transB: true }),
         body.add(round, body.constant(BigInt64Array.of(1n), []))
       )
       const still = remaining(body, before!, next.token)

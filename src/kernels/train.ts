@@ -34,8 +34,8 @@ const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, few
   }
   const f = frame(graph, config, weights)
   const { hidden } = forward(f, tokens, mask, selected, few ? asking() : undefined)
-  const { scaled, table } = head(f, hidden, inverseTemperature)
-  return { tape: f.tape, logprob: f.tape.tokenLogprob(scaled, table, targets) }
+  const { normed, table } = head(f, hidden, inverseTemperature)
+  return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets) }
 }
 
 /** Output: `logprobs [M]`. */

@@ -298,20 +298,17 @@ const manyRows = (graph: Graph, a: Value, b: Value, G: number): Value => {
 /**
  * The final norm, and the table that turns its result into logits.
  *
- * @param inverseTemperature scalar by which logits are multiplied; the rows are so that it meets fewer numbers
+ * @param inverseTemperature scalar by which logits are multiplied: in the norm's weight it meets the fewest numbers
  */
 export const head = (
   f: Frame,
   hidden: Value,
   inverseTemperature: Value,
   tape = f.tape
-): { readonly scaled: Value; readonly table: Value } => {
-  const normed = tape.rmsNorm(hidden, f.weights.get("model.norm.weight")!, f.config.epsilon)
-  return {
-    scaled: tape.scale(normed, inverseTemperature),
-    table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
-  }
-}
+): { readonly normed: Value; readonly table: Value } => ({
+  normed: tape.rmsNorm(hidden, tape.scale(f.weights.get("model.norm.weight")!, inverseTemperature), f.config.epsilon),
+  table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
+})
 
 /** What masks add where nothing may be seen: exp of it is exactly 0. */
 export const hiddenScore = -1e30

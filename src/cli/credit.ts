@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
+import { compare } from "./credit-compare.ts"
 import { fuzz } from "./credit-fuzz.ts"
 import { readCases, scoreCase, type Result } from "./credit-case.ts"
 import { CheckFailed } from "./failure.ts"
@@ -63,6 +64,6 @@ const details = (result: Result): string => {
 const short = (value: number): string => String(Number(value.toPrecision(6)))
 
 export const credit = Command.make("credit").pipe(
-  Command.withDescription("Credit assignment on its own: score case files, fuzz estimators"),
-  Command.withSubcommands([score, fuzz])
+  Command.withDescription("Credit assignment on its own: score case files, fuzz estimators, compare them"),
+  Command.withSubcommands([score, fuzz, compare])
 )

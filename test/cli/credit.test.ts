@@ -219,3 +219,31 @@ describe("credit fuzz", () => {
     )
   )
 })
+
+describe("credit compare", () => {
+  it.live("measures every estimator on every family, and draws it", () =>
+    inFolder((folder) =>
+      Effect.gen(function* () {
+        yield* write(
+          `${folder}/zero.mjs`,
+          "export default (experiences) => ({ experiences: experiences.map(({ id }) => ({ id, score: 0, advantage: 0 })) })"
+        )
+        const words = ["--groups", "5", "--estimator", `${folder}/zero.mjs`, "--out", `${folder}/out`, "--json"]
+        const { code, document } = yield* run("compare", ...words)
+        expect(code).toBe(0)
+        // Eleven points on four families, five estimators of ours and one from the file.
+        expect(document()).toHaveLength(11 * 4 * 6)
+        expect(document().filter(({ estimator }: any) => estimator.endsWith("zero.mjs"))[0]).toMatchObject({
+          signErrors: 0.5,
+          correlation: 0
+        })
+        const files = yield* FileSystem.FileSystem
+        expect(yield* files.readDirectory(`${folder}/out`)).toHaveLength(13)
+        const svg = yield* files.readFileString(`${folder}/out/correlation-groupSize.svg`)
+        expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/)
+        expect(svg).toContain("mean returns")
+        expect((yield* run("compare", "--groups", "0")).code).toBe(2)
+      })
+    )
+  )
+})

@@ -28,6 +28,10 @@ const commands: Record<string, readonly [description: string, load: () => Promis
     "Recorded lifecycles lived again, and what differs",
     () => import("./replay.ts").then(({ replay }) => replay)
   ],
+  env: [
+    "The environment workbench: list, show, new, check, play, trace, tasks",
+    () => import("./env.ts").then(({ env }) => env)
+  ],
   credit: ["Credit assignment on its own, over files", () => import("./credit.ts").then(({ credit }) => credit)],
   runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
   doctor: [

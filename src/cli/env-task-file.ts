@@ -1,0 +1,105 @@
+/**
+ * Tasks in files: `{environment, options, knowledge, task, position, packSize, memory?}`, with options, knowledge and
+ * task in the environment's own schemas. One such object for `env trace`, one a line for whole packs.
+ */
+import { Effect, FileSystem, Result, Schema } from "effect"
+import type { Environment } from "../environment.ts"
+import type { GivenTask } from "../machines/given-task.ts"
+import { fromObject, resolveConfig } from "./config.ts"
+import type { Chosen } from "./environments.ts"
+import { WrongInput } from "./failure.ts"
+
+/** A JSON file. */
+export const readJson = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  return yield* parseJson(yield* files.readFileString(file), file)
+})
+
+export const parseJson = (text: string, file: string): Effect.Effect<unknown, WrongInput> =>
+  Effect.fromResult(
+    Result.try({
+      try: () => JSON.parse(text) as unknown,
+      catch: (error) =>
+        new WrongInput({ file, field: "file", value: (error as Error).message, expected: "a readable JSON document" })
+    })
+  )
+
+const fieldsOf = (environment: Environment) =>
+  Schema.Struct({
+    environment: Schema.optionalKey(Schema.String),
+    options: environment.options.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    knowledge: nullByDefault(environment.knowledge.schema ?? Schema.Unknown),
+    task: environment.task.schema ?? Schema.Unknown,
+    position: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+    packSize: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+    memory: Schema.optionalKey(Schema.Unknown),
+    /** Which pack of its file a task belongs to. */
+    pack: Schema.optionalKey(Schema.Int)
+  })
+
+/** Where nothing is hidden, nothing needs to be written. */
+const nullByDefault = (schema: Schema.Codec<any, any>): Schema.Codec<any, any> =>
+  Schema.is(schema)(null) ? schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))) : schema
+
+/** A task with its pack's number in the file. */
+export interface FiledTask extends GivenTask {
+  readonly pack: number
+}
+
+/** The task that a JSON value describes, over the options of the preset that was chosen. */
+export const decodeTask = Effect.fnUntraced(function* (
+  value: unknown,
+  file: string,
+  { environment, preset }: Pick<Chosen, "environment" | "preset">
+) {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return yield* new WrongInput({ file, field: "file", value, expected: "an object with a task" })
+  }
+  const named = "environment" in value ? value.environment : undefined
+  if (named !== undefined && named !== environment.id) {
+    return yield* new WrongInput({ file, field: "environment", value: named, expected: JSON.stringify(environment.id) })
+  }
+  const base = fromObject({ options: environment.presets[preset] ?? {} })
+  const decoded = yield* resolveConfig(fieldsOf(environment), base, fromObject(value, file))
+  const { knowledge, options, pack = 0, position, packSize = position + 1, task } = decoded
+  if (position >= packSize) {
+    const expected = `0 to ${packSize - 1}, since packSize is ${packSize}`
+    return yield* new WrongInput({ file, field: "position", value: position, expected })
+  }
+  const raw = value as { readonly knowledge?: unknown; readonly task?: unknown; readonly memory?: unknown }
+  return {
+    environment,
+    options,
+    // Without a schema a value is taken as it stands.
+    knowledge: environment.knowledge.schema === undefined ? raw.knowledge : knowledge,
+    task: environment.task.schema === undefined ? raw.task : task,
+    position,
+    packSize,
+    ...(raw.memory === undefined ? {} : { memory: raw.memory }),
+    pack
+  } satisfies FiledTask as FiledTask
+})
+
+/** A task as JSON that `decodeTask` reads. */
+export const encodeTask = ({
+  environment,
+  knowledge,
+  memory,
+  options,
+  pack,
+  packSize,
+  position,
+  task
+}: FiledTask): object => ({
+  environment: environment.id,
+  options: Schema.encodeSync(environment.options)(options),
+  knowledge: encoded(environment.knowledge.schema, knowledge),
+  task: encoded(environment.task.schema, task),
+  position,
+  packSize,
+  ...(memory === undefined ? {} : { memory }),
+  pack
+})
+
+const encoded = (schema: Schema.Codec<any, any> | undefined, value: unknown): unknown =>
+  schema === undefined ? value : Schema.encodeSync(schema)(value)

@@ -1,7 +1,7 @@
 /** The options, hidden knowledge and tasks of Alchemy, as schemas. */
 import { Schema } from "effect"
 import type { Rng } from "../../src/environment.ts"
-import { option } from "../frozen-lake/options.ts"
+import { int, intRange, option, range } from "../option.ts"
 import { drawGraph, drawTargets, drawTopTarget, type Graph, lookup, pairKey, withWords } from "./graph.ts"
 import { copiesNeeded } from "./plan.ts"
 
@@ -38,43 +38,30 @@ const flaw = ({ tiers, recipes, noise = [], words = {} }: Graph): string | undef
   return new Set(Object.values(words)).size === spoken ? undefined : "Expected different words"
 }
 
-const range = <S extends Schema.Codec<number, number>>(bound: S) =>
-  Schema.Tuple([bound, bound]).check(
-    Schema.makeFilter(([low, high]: readonly [number, number]) =>
-      low <= high ? undefined : `Expected [lowest, highest], got [${low}, ${high}]`
-    )
-  )
-const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
-const Share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
-
 export const Options = Schema.Struct({
   scope: option(
     Schema.Literals(["per_pack", "per_task"]),
     "per_task",
     "Whether the recipes are drawn for each pack or for each task"
   ),
-  stepCap: option(whole(1, 1000), 15, "Rounds after which a task is over"),
+  stepCap: option(int(1, 1000), 15, "Rounds after which a task is over"),
   materialMode: option(
     Schema.Literals(["unlimited", "limited"]),
     "unlimited",
     "Whether combining uses up one copy of each input, even when nothing results"
   ),
-  tiers: option(range(whole(2, 6)), [3, 4], "Lowest and highest number of tiers"),
-  baseElements: option(range(whole(2, 40)), [10, 15], "Lowest and highest number of elements of tier 0"),
-  shrink: option(
-    range(Schema.Finite.check(Schema.isBetween({ minimum: 0.05, maximum: 1 }))),
-    [0.4, 0.6],
-    "Lowest and highest size of a tier as a share of the one below"
-  ),
-  recipesPerElement: option(range(whole(1, 5)), [2, 3], "Lowest and highest number of recipes of an element"),
-  maxTierGap: option(whole(1, 6), 2, "How many tiers below its product the second input may be"),
+  tiers: option(intRange(2, 6), [3, 4], "Lowest and highest number of tiers"),
+  baseElements: option(intRange(2, 40), [10, 15], "Lowest and highest number of elements of tier 0"),
+  shrink: option(range(0.05, 1), [0.4, 0.6], "Lowest and highest size of a tier as a share of the one below"),
+  recipesPerElement: option(intRange(1, 5), [2, 3], "Lowest and highest number of recipes of an element"),
+  maxTierGap: option(int(1, 6), 2, "How many tiers below its product the second input may be"),
   crossTierProbability: option(
-    range(Share),
+    range(0, 1),
     [0.2, 0.35],
     "Lowest and highest probability that the second input is from below the tier below"
   ),
-  noiseRatio: option(range(Share), [0.15, 0.25], "Lowest and highest share of dead ends in a tier above 0"),
-  noiseDepth: option(whole(0, 10), 3, "Rounds in which dead ends are added"),
+  noiseRatio: option(range(0, 1), [0.15, 0.25], "Lowest and highest share of dead ends in a tier above 0"),
+  noiseDepth: option(int(0, 10), 3, "Rounds in which dead ends are added"),
   showRecipes: option(Schema.Boolean, false, "The prompt lists all recipes"),
   showElements: option(Schema.Boolean, false, "The prompt lists all elements, without tiers"),
   showTiers: option(Schema.Boolean, true, "The prompt lists all elements by tier")
@@ -115,11 +102,9 @@ export const Knowledge = Schema.Struct({
 })
 export type Knowledge = typeof Knowledge.Type
 
-const Copies = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 }))
-
 export const Task = Schema.Struct({
   target: Name,
-  inventory: Schema.optionalKey(Schema.Record(Name, Copies)).annotate({
+  inventory: Schema.optionalKey(Schema.Record(Name, int(1, 1_000_000))).annotate({
     description: "Copies of each element at the start; one of each of tier 0 by default"
   }),
   graph: Schema.optionalKey(GraphFromJson).annotate({ description: "The task's own recipes, instead of the pack's" })

@@ -1,14 +1,10 @@
 /** The options of Terminal. */
 import { Schema } from "effect"
-import { option } from "../frozen-lake/options.ts"
+import { int, option } from "../option.ts"
 import { types } from "./scenes.ts"
 
 export const Options = Schema.Struct({
-  stepCap: option(
-    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })),
-    15,
-    "Command lines after which a task is over"
-  ),
+  stepCap: option(int(1, 1000), 15, "Command lines after which a task is over"),
   compositeRatio: option(
     Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
     0.5,

@@ -23,11 +23,11 @@ const warmStartSteps = 80
 const repeats = 7
 const limit = 1.1
 
-const config = Schema.decodeUnknownSync(TrainingConfig)({})
+const config = Schema.decodeSync(TrainingConfig)({})
 const taskSet = {
   id: 0,
   environment: frozenLakeObscure,
-  options: Schema.decodeUnknownSync(frozenLakeObscure.options as Schema.Codec<unknown>)({})
+  options: Schema.decodeSync(frozenLakeObscure.options)({})
 }
 const settings = { ...defaultSettings, style: "terse" as const }
 

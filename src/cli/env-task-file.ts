@@ -3,6 +3,7 @@
  * task in the environment's own schemas. One such object for `env trace`, one a line for whole packs.
  */
 import { Effect, FileSystem, Result, Schema } from "effect"
+import { freshPacks, type TaskSet } from "../actors/rollout.ts"
 import type { Environment } from "../environment.ts"
 import type { GivenTask } from "../machines/given-task.ts"
 import { fromObject, resolveConfig } from "./config.ts"
@@ -103,3 +104,21 @@ export const encodeTask = ({
 
 const encoded = (schema: Schema.Codec<any, any> | undefined, value: unknown): unknown =>
   schema === undefined ? value : Schema.encodeSync(schema)(value)
+
+/** The packs that `simulate` would live with this seed, task by task. */
+export const sampleTasks = (
+  taskSet: TaskSet,
+  { packs, packSize, seed }: { readonly packs: number; readonly packSize: number; readonly seed: number }
+): Array<FiledTask> =>
+  freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count: packs, size: packSize }).flatMap(
+    (pack, number) =>
+      Array.from({ length: packSize }, (_, position) => ({
+        environment: taskSet.environment,
+        options: taskSet.options,
+        knowledge: pack.knowledge(),
+        task: pack.task(position),
+        position,
+        packSize,
+        pack: number
+      }))
+  )

@@ -158,7 +158,10 @@ describe("credit fuzz", () => {
         )
         expect(found.code).toBe(1)
         const [finding] = found.document().findings
-        expect(finding).toMatchObject({ law: "causality", message: expect.stringContaining("when rewards up to task") })
+        expect(finding).toMatchObject({
+          law: "causality",
+          message: expect.stringContaining("rewards of tasks i up to")
+        })
         expect(finding.case.experiences.length).toBeLessThanOrEqual(2)
 
         const saved = `${folder}/corpus/${finding.case.id}.json`

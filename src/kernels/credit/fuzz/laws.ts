@@ -136,7 +136,7 @@ const causality: Law = {
       expectSame(given, answer, ask(plugin, other), {
         ids: later.map(({ id }) => id),
         other,
-        because: `when rewards up to task ${position} are changed`
+        because: `when run r's rewards of tasks i up to ${position} are raised by 1 + 0.375 (r mod 5) + i`
       })
     }
   }

@@ -37,10 +37,10 @@ export interface Crafting {
 /** Throws when the task has no graph, or its target can't be aimed at. */
 export const begin = ({ options, knowledge, task }: Start<Options, Knowledge, Task>): Crafting => {
   const graph = task.graph ?? knowledge.graph
-  if (graph === null) throw new Error("alchemy: neither the task nor the knowledge has a graph")
+  if (graph === null) throw new Error("neither the task nor the knowledge has a graph")
   const { target, inventory = Object.fromEntries(graph.tiers[0]!.map((name) => [name, 1])) } = task
-  if (!lookup(graph).tierOf.has(target)) throw new Error(`alchemy: the target ${target} is not an element of the graph`)
-  if (Object.hasOwn(inventory, target)) throw new Error(`alchemy: the target ${target} is there from the start`)
+  if (!lookup(graph).tierOf.has(target)) throw new Error(`the target ${target} is not an element of the graph`)
+  if (Object.hasOwn(inventory, target)) throw new Error(`the target ${target} is there from the start`)
   const { showElements, showRecipes, showTiers, stepCap } = options
   return {
     graph,

@@ -58,7 +58,7 @@ export const worldOf = ({ os, remoteHost, remoteUser, files, directories = [] }:
     remote: newComputer("linux", remoteHost, remoteUser)
   }
   const change = (on: Side, text: string, changed: Computer["files"] | string) => {
-    if (typeof changed === "string") throw new Error(`terminal: ${on} ${text}: ${changed}`)
+    if (typeof changed === "string") throw new Error(`${on} ${text}: ${changed}`)
     world[on] = { ...world[on], files: changed }
   }
   for (const { on, path } of directories) {

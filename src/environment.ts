@@ -186,6 +186,8 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
   }
   /** A block appended to the trajectory handed to the update episode. */
   readonly finalState?: (snapshot: SnapshotFrom<D>) => string
+  /** The reward is computed from the hidden truth, so prompts of update episodes leave it out. Default: they show it. */
+  readonly hidesReward?: boolean
   /** Absent or undefined: rewards are not shaped by length. */
   readonly lengthPenalty?: (options: O) => LengthPenalty | undefined
   readonly agents: Agents<K>

@@ -232,7 +232,9 @@ function peg$parse(input, options) {
     return rest.length === 0 ? first : { kind: "and", all: [first, ...rest] }
   }
   function peg$f3(nots, of) {
-    return nots.reduce((of) => ({ kind: "unary", op: "not", of }), of)
+    // Two are one and one more, and so on: what is left makes a truth of a number.
+    const left = nots.length === 0 ? [] : nots.length % 2 === 1 ? [0] : [0, 0]
+    return left.reduce((of) => ({ kind: "unary", op: "not", of }), of)
   }
   function peg$f4(first, rest) {
     return rest.length === 0 ? first : { kind: "compare", first, rest }
@@ -240,7 +242,8 @@ function peg$parse(input, options) {
   function peg$f5(first, rest) {    return fold(first, rest)  }
   function peg$f6(first, rest) {    return fold(first, rest)  }
   function peg$f7(signs, of) {
-    return signs.reduceRight((of, op) => ({ kind: "unary", op, of }), of)
+    if (signs.length === 0) return of
+    return { kind: "unary", op: signs.filter((sign) => sign === "-").length % 2 === 1 ? "-" : "+", of }
   }
   function peg$f8(left, right) {
     return right === null ? left : { kind: "binary", op: "**", left, right }

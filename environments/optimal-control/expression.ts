@@ -46,7 +46,7 @@ export type Expression =
     }
   | { readonly kind: "call"; readonly name: "abs" | "min" | "max" | "clip"; readonly args: ReadonlyArray<Expression> }
 
-const longest = 4000
+const longest = 2000
 const deepest = 64
 
 /** The expression of a text, or why it is none. */
@@ -127,7 +127,7 @@ const value = (expression: Expression, scope: Scope): Value => {
       return expression.op === "not" ? !of : expression.op === "-" ? -Number(of) : Number(of)
     }
     case "binary":
-      return calculate(expression.op, number(expression.left, scope), number(expression.right, scope))
+      return chain(expression, scope)
     case "compare": {
       let left = number(expression.first, scope)
       for (const [comparator, operand] of expression.rest) {
@@ -154,6 +154,24 @@ const value = (expression: Expression, scope: Scope): Value => {
         expression.args.map((arg) => number(arg, scope))
       )
   }
+}
+
+/** Sums and products may be long: along their left sides this is a loop, not a recursion. */
+const chain = (expression: Extract<Expression, { kind: "binary" }>, scope: Scope): number => {
+  const { left, op, right } = expression
+  if (op === "**") return calculate(op, number(left, scope), number(right, scope))
+  const waiting = [expression]
+  let first = left
+  while (first.kind === "binary" && first.op !== "**") {
+    waiting.push(first)
+    first = first.left
+  }
+  let sum = number(first, scope)
+  while (waiting.length > 0) {
+    const next = waiting.pop()!
+    sum = calculate(next.op, sum, number(next.right, scope))
+  }
+  return sum
 }
 
 const calculate = (op: "+" | "-" | "*" | "/" | "**", left: number, right: number): number => {

@@ -76,20 +76,24 @@ Put no reasoning inside the block and nothing after its last line. Write each of
 - Plain Markdown, preferably bullets; headings at level 3 or deeper only.`
 )
 
-/** `reward` is shown with three decimals. */
+/** `reward` is shown with three decimals; without one the prompt repeats the delimiters (specification, section 6.1). */
 export const chatUpdateUser = (episode: {
   readonly context: string
   readonly trajectory: string
-  readonly reward: number
+  readonly reward: number | undefined
   readonly feedback: string
-}): string =>
-  blocks(
-    `## Earlier hints\n${episode.context || "(there are none yet)"}`,
-    `## New trajectory\n${episode.trajectory}`,
-    `## Reward\n${episode.reward.toFixed(3)}`,
-    `## Feedback of the environment\n${episode.feedback || fallbackFeedback(episode.reward)}`,
-    `Now write the updated hints.`
+}): string => {
+  const { context, feedback, reward, trajectory } = episode
+  return blocks(
+    `## Earlier hints\n${context || "(there are none yet)"}`,
+    `## New trajectory\n${trajectory}`,
+    reward === undefined ? "" : `## Reward\n${reward.toFixed(3)}`,
+    `## Feedback of the environment\n${feedback || (reward === undefined ? "(there is none)" : fallbackFeedback(reward))}`,
+    reward === undefined
+      ? `Now write the updated hints, between one line ${hintsBlock.start} and one line ${hintsBlock.end}.`
+      : `Now write the updated hints.`
   )
+}
 
 const fallbackFeedback = (reward: number): string =>
   `The reward of this task was ${reward.toFixed(3)}; the maximum is 1.`

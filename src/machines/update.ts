@@ -19,7 +19,7 @@ export const beginUpdate = (pack: Pack, settings: Settings, solve: Solve, contex
   const { style, tokenLimit } = settings
   const walked = trajectory(solve, pack, style)
   const feedback = style === "chat" ? pack.environment.feedback.end(solve.world) : ""
-  const { reward } = solve.agent.context
+  const reward = pack.environment.hidesReward === true ? undefined : solve.agent.context.reward
   const [system, user] =
     style === "chat"
       ? [chatUpdateSystem(tokenLimit), chatUpdateUser({ context, trajectory: walked, reward, feedback })]

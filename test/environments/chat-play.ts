@@ -59,7 +59,7 @@ export const lifecycle = (
   at: { readonly pack: number; readonly packSize: number; readonly options?: object }
 ): Played => {
   const { initial, transition } = transitions(environment.machine)
-  const { chat, feedback, finalState } = environment
+  const { chat, feedback, finalState, hidesReward } = environment
   const agent = environment.agents[agentName]
   const options = optionsOf(environment, at.options)
   const { pack, packSize } = at
@@ -101,9 +101,10 @@ export const lifecycle = (
     const { outcome, reward, success } = world.output
     memory = world.output.memory ?? memory
     const trajectory = chatTrajectory(system, messages, reply, finalState?.(world) ?? "")
+    const told = { context, trajectory, reward: hidesReward === true ? undefined : reward }
     const update: ReadonlyArray<Message> = [
       { role: "system", content: chatUpdateSystem(undefined) },
-      { role: "user", content: chatUpdateUser({ context, trajectory, reward, feedback: feedback.end(world) }) }
+      { role: "user", content: chatUpdateUser({ ...told, feedback: feedback.end(world) }) }
     ]
     context = `Hints: ${hintsBlock.read(agent({ kind: "update", messages: update }, context, rng, handed))}`
     played.rewards.push(reward)

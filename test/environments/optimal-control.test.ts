@@ -104,9 +104,9 @@ describe("an answer that can't be read ends the task with -0.1", () => {
     [answer("abs(1, 2)"), "abs takes 1 argument, not 2"],
     [answer("clip(1, 2)"), "clip takes 3 arguments, not 2"],
     [answer("min()"), "min takes at least 1 argument, not 0"],
-    [answer("(".repeat(1000) + "x" + ")".repeat(1000)), "brackets"],
-    [answer("abs(".repeat(700) + "x" + ")".repeat(700)), "brackets"],
-    [answer("-".repeat(5000) + "x"), "longer than"],
+    [answer("(".repeat(999) + "x" + ")".repeat(999)), "brackets"],
+    [answer("abs(".repeat(390) + "x" + ")".repeat(390)), "brackets"],
+    [answer("-".repeat(2000) + "x"), "longer than"],
     [answer("x+".repeat(500_000) + "x"), "longer than"],
     [answer("\u0000"), "well-formed XML"],
     ["<answer>" + "<a>".repeat(1000) + "</a>".repeat(1000) + "</answer>", "well-formed XML"],
@@ -198,11 +198,11 @@ describe("expressions mean what they mean in Python", () => {
       "(".repeat(64) + "x" + ")".repeat(64),
       "max(x, ".repeat(64) + "x" + ")".repeat(64),
       "(x if x else ".repeat(64) + "x" + ")".repeat(64),
-      "x if x else ".repeat(300) + "x",
-      "1" + "**1".repeat(1300),
-      "-".repeat(3999) + "x",
-      "not ".repeat(999) + "x",
-      "x" + "+x".repeat(1999)
+      "x if x else ".repeat(160) + "x",
+      "1" + "**1".repeat(660),
+      "-".repeat(1999) + "x",
+      "not ".repeat(499) + "x",
+      "x" + "+x".repeat(999)
     ]
     const started = performance.now()
     for (const text of deep) {

@@ -12,7 +12,13 @@ export default (experiences) => {
   return {
     experiences: experiences.map((experience, i) => {
       const baseline = mean([...votes.get(key(experience)).values()])
-      return { id: experience.id, return: returns[i], baseline, score: returns[i] - baseline, advantage: returns[i] - baseline }
+      return {
+        id: experience.id,
+        return: returns[i],
+        baseline,
+        score: returns[i] - baseline,
+        advantage: returns[i] - baseline
+      }
     }),
     dropped: []
   }

@@ -52,10 +52,13 @@ const rowsOf = (plugin: Plugin, given: FuzzCase): ReadonlyArray<unknown> => {
 
 const search = (plugin: Plugin): void => {
   const left = new Set(job.options.laws)
+  const broken = new Set<string>()
   const current = (): FuzzOptions => ({ ...job.options, laws: Array.from(left) })
   /** Whether the search is over. */
   const report = (finding: Finding | undefined): boolean => {
-    if (finding === undefined) return false
+    // An estimator may fail to answer under any law: that is told once, too.
+    if (finding === undefined || broken.has(finding.law)) return false
+    broken.add(finding.law)
     post({ type: "found", finding, answer: rowsOf(plugin, finding.case) })
     const smallest = shrunk(finding, plugin, job.options, stopped)
     post({ type: "shrunk", finding: smallest, answer: rowsOf(plugin, smallest.case) })

@@ -7,7 +7,6 @@
  */
 import { Graph, type Value } from "./graph/graph.ts"
 import { product } from "./graph/shape.ts"
-import { Tape } from "./graph/tape.ts"
 import { decode, forward, frame, head, type KeysValues, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
@@ -16,7 +15,7 @@ import { decode, forward, frame, head, type KeysValues, type TransformerConfig, 
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample, S fixed to 1 if wanted; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
  *
- * Outputs: `firstToken [B]` int32 and `firstProbability [B]`, `laterTokens [rounds, B]` and `laterProbabilities [rounds, B]`,
+ * Outputs: `firstToken [B, 1]` int32 and `firstProbability [B, 1]`, `laterTokens` and `laterProbabilities [rounds, B, 1]`,
  * rounds < n: it stops when every row has ended. What stands behind a row's end is meaningless. The logarithm is left to
  * the caller: the runtime's rounds by an element's place in the batch.
  */
@@ -42,6 +41,7 @@ export const generateGraph = (
   const B = product(["P", S])
   const f = frame(graph, config, weightsOf(graph))
 
+  const draws = graph.reshape(uniforms, ["n", 1, B])
   /**
    * Inverse-CDF sampling: the first token whose cumulative probability exceeds u. Sums run down columns, since the
    * runtime adds whole rows at once.
@@ -50,36 +50,31 @@ export const generateGraph = (
     const probabilities = g.softmax(logits)
     const cumulative = g.cumSum(g.transpose(probabilities, [1, 0]), 0)
     const total = g.slice(cumulative, 0, config.vocabularySize - 1, config.vocabularySize)
-    const target = g.mul(g.reshape(g.gather(uniforms, round), [1, B]), total)
-    const below = g.sum(g.cast(g.lessOrEqual(cumulative, target), "float32"), 0)
-    // Rounding may leave the last cumulative value at the target itself.
-    const token = g.min(g.cast(below, "int32"), g.int32(config.vocabularySize - 1))
-    return { token, probability: g.pick(probabilities, token) }
+    const target = g.mul(g.gather(draws, round), total)
+    // u is below 1, so the target is below the last sum and never all are counted.
+    const token = g.cast(g.sum(g.cast(g.lessOrEqual(cumulative, target), "float32"), 0), "int32")
+    const column = g.reshape(token, [B, 1])
+    return { token, column, probability: g.pick(probabilities, column) }
   }
   /** How many more tokens a row may get after `token`, of which `before` included it; none after the end token. */
   const remaining = (g: Graph, before: Value, token: Value) =>
     g.where(g.equal(token, end), g.int32(0), g.sub(before, g.int32(1)))
   const goesOn = (g: Graph, left: Value) => g.greater(g.max(left, 0), g.int32(0))
 
-  /** `[P, size]`, once for each sample: `[B, size]`. */
-  const forEachSample = (y: Value, size: number) =>
-    graph.reshape(graph.add(graph.reshape(y, ["P", 1, size]), graph.zeros(["P", S, 1])), [B, size])
+  const { norm, table } = head(f, inverseTemperature)
+  const logits = (g: Graph, hidden: Value) => g.matMul(g.rmsNorm(hidden, norm, config.epsilon), table, { transB: true })
 
-  const lastPositions = graph.reshape(graph.cast(graph.add(lengths, graph.int32(-1)), "int64"), ["P", 1])
   const rows = graph.reshape(last, ["P", 1])
-  const { hidden, cache } = forward(f, tokens, mask, last, { rows, positions: lastPositions, mask: padding })
-  const { normed, table } = head(f, hidden, inverseTemperature)
-  const promptLogits = graph.matMul(normed, table, { transB: true })
-  const first = sample(graph, forEachSample(promptLogits, config.vocabularySize), graph.int32(0))
+  const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")
+  const { hidden, cache } = forward(f, tokens, mask, last, { rows, positions: lastPosition, mask: padding })
+  // Each prompt's logits once for each of its samples.
+  const promptLogits = graph.reshape(logits(graph, hidden), ["P", 1, config.vocabularySize])
+  const spread = graph.reshape(graph.add(promptLogits, graph.zeros(["P", S, 1])), [B, config.vocabularySize])
+  const first = sample(graph, spread, graph.constant(BigInt64Array.of(0n), []))
   const left = remaining(graph, limits, first.token)
-  const startPosition = graph.cast(forEachSample(graph.cast(lengths, "float32"), 1), "int64")
-  const empty = graph.zeros(["P", config.keyValueHeads, S, 0, config.headSize])
-  const prompts = cache.map(({ keys, values }) => {
-    const once = (y: Value) => graph.reshape(y, ["P", config.keyValueHeads, 1, "T", config.headSize])
-    return { keys: once(keys), values: once(values) }
-  })
-  const promptPadding = graph.reshape(padding, ["P", 1, 1, 1, "T"])
-  const recentShape = ["P", config.keyValueHeads, S, "grown", config.headSize]
+  const heads = product([config.keyValueHeads, S])
+  const empty = graph.zeros(["P", heads, 0, config.headSize])
+  const recentShape = ["P", heads, "grown", config.headSize]
   const trips = graph.reshape(graph.add(graph.size("n"), graph.indices(-1)), [])
 
   const { emitted } = graph.loop(
@@ -93,23 +88,18 @@ export const generateGraph = (
     (body, round, [token, before, ...flat]) => {
       const recent: Array<KeysValues> = []
       for (let i = 0; i < flat.length; i += 2) recent.push({ keys: flat[i]!, values: flat[i + 1]! })
-      const positions = body.add(startPosition, round)
-      const step = decode(f, body, token!, positions, prompts, promptPadding, recent)
-      const out = head(f, step.hidden, inverseTemperature, new Tape(body))
-      const next = sample(
-        body,
-        body.matMul(out.normed, out.table, { transB: true }),
-        body.add(round, body.constant(BigInt64Array.of(1n), []))
-      )
+      const sampled = body.add(round, body.constant(BigInt64Array.of(1n), []))
+      const step = decode(f, body, S, token!, body.add(lastPosition, sampled), cache, padding, recent)
+      const next = sample(body, logits(body, step.hidden), sampled)
       const still = remaining(body, before!, next.token)
       return {
         condition: goesOn(body, still),
         carried: [next.token, still, ...step.recent.flatMap(({ keys, values }) => [keys, values])],
-        emitted: [next.token, next.probability]
+        emitted: [next.column, next.probability]
       }
     }
   )
-  graph.output(first.token, "firstToken")
+  graph.output(first.column, "firstToken")
   graph.output(first.probability, "firstProbability")
   graph.output(emitted[0]!, "laterTokens")
   graph.output(emitted[1]!, "laterProbabilities")

@@ -34,7 +34,8 @@ const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, few
   }
   const f = frame(graph, config, weights)
   const { hidden } = forward(f, tokens, mask, selected, few ? asking() : undefined)
-  const { normed, table } = head(f, hidden, inverseTemperature)
+  const { norm, table } = head(f, inverseTemperature)
+  const normed = f.tape.rmsNorm(hidden, norm, config.epsilon)
   return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets) }
 }
 

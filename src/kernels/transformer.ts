@@ -225,20 +225,22 @@ export const forward = (
 }
 
 /**
- * One token further for each of B = P S rows, reading the prompts' keys and values without copying them.
+ * One token further for each of B = P S rows, reading the prompts' keys and values without copying them. Attention treats
+ * the samples of a prompt as so many heads.
  *
- * @param token     `[B]` int32
- * @param positions `[B, 1]` int64
- * @param prompt    per layer `[P, K, 1, T, d]`
- * @param padding   `[P, 1, 1, 1, T]`, 0 at prompt tokens and very negative behind them
- * @param recent    per layer `[P, K, S, n, d]`: the tokens generated before
+ * @param token    `[B]` int32, the samples of a prompt next to each other
+ * @param position `[P, 1]` int64
+ * @param prompt   per layer `[P, K, T, d]`
+ * @param padding  `[P, 1, 1, T]`, 0 at prompt tokens and very negative behind them
+ * @param recent   per layer `[P, K S, n, d]`: the tokens generated before
  * @returns hidden states `[B, D]` and the recent keys and values with this token's
  */
 export const decode = (
   outer: Frame,
   graph: Graph,
+  S: Dim,
   token: Value,
-  positions: Value,
+  position: Value,
   prompt: ReadonlyArray<KeysValues>,
   padding: Value,
   recent: ReadonlyArray<KeysValues>
@@ -248,38 +250,41 @@ export const decode = (
   const { headSize: d, heads, keyValueHeads: K } = config
   const G = heads / K
   const B = token.shape[0]!
-  const [P, T] = [prompt[0]!.keys.shape[0]!, prompt[0]!.keys.shape[3]!]
-  const S = recent[0]!.keys.shape[2]!
+  const [P, , T] = prompt[0]!.keys.shape as [Dim, Dim, Dim]
   const scale = d ** -0.5
-  const alone = (y: Value, count: number) => graph.reshape(y, [B, count, 1, d])
-  // Rows are ordered prompt, sample; attention wants the samples of a prompt next to each other under each head.
-  const underHeads = (y: Value, count: number) =>
-    graph.transpose(graph.reshape(y, [P, S, K, count, d]), [0, 2, 1, 3, 4])
-  const append = (old: Value, y: Value) => graph.concat([old, underHeads(y, 1)], 3)
+  // Every query of a head's group stands at the same position.
+  const positions = graph.concat(
+    Array.from({ length: G }, () => position),
+    1
+  )
+  const headsFirst = (y: Value, count: number) =>
+    graph.reshape(graph.transpose(graph.reshape(y, [P, S, K, (count / K) * d]), [0, 2, 1, 3]), [
+      P,
+      product([K, S]),
+      count / K,
+      d
+    ])
   let x = graph.gather(weights.get("model.embed_tokens.weight")!, token)
   const extended = recent.map(({ keys, values }, layer) => {
     const at = `model.layers.${layer}.`
     const unit = graph.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
     const own: KeysValues = {
-      keys: append(keys, project(f, at, "k", unit, alone, positions)),
-      values: append(
-        values,
-        project(f, at, "v", unit, (y) => y)
-      )
+      keys: graph.concat([keys, project(f, at, "k", unit, headsFirst, position)], 2),
+      values: graph.concat([values, project(f, at, "v", unit, headsFirst)], 2)
     }
-    const length = own.keys.shape[3]!
-    if (layer === 0) graph.bind(String(length), own.keys, 3)
+    const length = own.keys.shape[2]!
+    if (layer === 0) graph.bind(String(length), own.keys, 2)
 
-    const apart = underHeads(project(f, at, "q", unit, alone, positions), G)
-    const sharing = graph.reshape(apart, [P, K, 1, product([S, G]), d])
-    const shared = graph.add(graph.matMul(sharing, prompt[layer]!.keys, { transB: true, alpha: scale }), padding)
-    const single = graph.matMul(apart, own.keys, { transB: true, alpha: scale })
-    const scores = graph.concat([graph.reshape(shared, [P, K, S, G, T]), single], 4)
-    const [toPrompt, toOwn] = graph.split(graph.softmax(scores), 4, [T, length])
-    const weighted = graph.reshape(toPrompt!, shared.shape)
-    const fromPrompt = graph.reshape(manyRows(graph, weighted, prompt[layer]!.values, G), apart.shape)
-    const mixed = graph.add(fromPrompt, graph.matMul(toOwn!, own.values))
-    x = finishLayer(f, at, x, graph.reshape(graph.transpose(mixed, [0, 2, 1, 3, 4]), [B, heads * d]))
+    const queries = project(f, at, "q", unit, headsFirst, positions)
+    const shared = graph.reshape(queries, [P, K, product([S, G]), d])
+    const toPrompt = graph.add(graph.matMul(shared, prompt[layer]!.keys, { transB: true, alpha: scale }), padding)
+    const toOwn = graph.matMul(queries, own.keys, { transB: true, alpha: scale })
+    const scores = graph.concat([graph.reshape(toPrompt, [P, product([K, S]), G, T]), toOwn], 3)
+    const [onPrompt, onOwn] = graph.split(graph.softmax(scores), 3, [T, length])
+    const fromPrompt = manyRows(graph, graph.reshape(onPrompt!, toPrompt.shape), prompt[layer]!.values, G)
+    const mixed = graph.add(graph.reshape(fromPrompt, queries.shape), graph.matMul(onOwn!, own.values))
+    const rows = graph.transpose(graph.reshape(mixed, [P, K, S, G * d]), [0, 2, 1, 3])
+    x = finishLayer(f, at, x, graph.reshape(rows, [B, heads * d]))
     return own
   })
   return { hidden: x, recent: extended }
@@ -295,18 +300,17 @@ const manyRows = (graph: Graph, a: Value, b: Value, G: number): Value => {
   return graph.add(half, half)
 }
 
-/**
- * The final norm, and the table that turns its result into logits.
- *
- * @param inverseTemperature scalar by which logits are multiplied: in the norm's weight it meets the fewest numbers
- */
-export const head = (
-  f: Frame,
-  hidden: Value,
-  inverseTemperature: Value,
-  tape = f.tape
-): { readonly normed: Value; readonly table: Value } => ({
-  normed: tape.rmsNorm(hidden, tape.scale(f.weights.get("model.norm.weight")!, inverseTemperature), f.config.epsilon),
+/** What turns the last hidden states into logits. */
+export interface Head {
+  /** Of the final norm, times the inverse temperature: there it meets the fewest numbers. */
+  readonly norm: Value
+  /** `[V, D]` */
+  readonly table: Value
+}
+
+/** @param inverseTemperature scalar by which logits are multiplied */
+export const head = (f: Frame, inverseTemperature: Value): Head => ({
+  norm: f.tape.scale(f.weights.get("model.norm.weight")!, inverseTemperature),
   table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
 })
 

@@ -175,7 +175,6 @@ export class Graph {
   sub = (a: Value, b: Value): Value => this.#elementwise("Sub", a, b)
   mul = (a: Value, b: Value): Value => this.#elementwise("Mul", a, b)
   div = (a: Value, b: Value): Value => this.#elementwise("Div", a, b)
-  min = (a: Value, b: Value): Value => this.#elementwise("Min", a, b)
   equal = (a: Value, b: Value): Value => this.#elementwise("Equal", a, b, "bool")
   lessOrEqual = (a: Value, b: Value): Value => this.#elementwise("LessOrEqual", a, b, "bool")
   greater = (a: Value, b: Value): Value => this.#elementwise("Greater", a, b, "bool")
@@ -364,11 +363,10 @@ export class Graph {
     return this.#node("Gather", [x, indices], [[x.type, [...indices.shape, ...x.shape.slice(1)]]], { axis: 0 })[0]!
   }
 
-  /** One element of each row: `x [M, V]`, `indices [M]` to `[M]`. */
-  pick(x: Value, indices: Value): Value {
-    const column = this.reshape(indices, [indices.shape[0]!, 1])
-    const picked = this.#node("GatherElements", [x, column], [[x.type, column.shape]], { axis: 1 })[0]!
-    return this.reshape(picked, indices.shape)
+  /** One element of each row: `x [M, V]`, integer `columns [M, 1]` to `[M, 1]`. */
+  pick(x: Value, columns: Value): Value {
+    if (!sameShape([x.shape[0]!, 1], columns.shape)) this.#refuse("GatherElements", "columns do not fit", x, columns)
+    return this.#node("GatherElements", [x, columns], [[x.type, columns.shape]], { axis: 1 })[0]!
   }
 
   /** Adds `rows [N, D]` to the rows of `base [V, D]` named by `indices [N]`; an index may occur more than once. */

@@ -190,7 +190,8 @@ export class Tape {
   /** Log-probability of each target: `hidden [M, D]`, `table [V, D]`, `targets [M]` int32 to `[M]`, at most 0. */
   tokenLogprob(hidden: Value, table: Value, targets: Value): Value {
     const logprobs = this.graph.logSoftmax(this.graph.matMul(hidden, table, { transB: true }))
-    const output = this.graph.pick(logprobs, targets)
+    const picked = this.graph.pick(logprobs, this.graph.reshape(targets, [targets.shape[0]!, 1]))
+    const output = this.graph.reshape(picked, targets.shape)
     return this.#record("tokenLogprob", [hidden, table], output, { logprobs, targets })
   }
 

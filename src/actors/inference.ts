@@ -5,22 +5,31 @@
  * and those on their way end with the version they began with. Randomness comes with each request as uniforms, so replies
  * do not depend on the batch.
  */
-import { Deferred, Effect, Layer, Queue } from "effect"
+import { Deferred, Effect, Queue, Result } from "effect"
 import type { Style } from "../environment.ts"
 import { paddedLength } from "../kernels/model.ts"
 import { nextBatch, type Waiting } from "../machines/inference.ts"
-import { Policy, PolicyError, type Reply } from "../policies/policy.ts"
+import type { Chat } from "../policies/chat.ts"
+import { Policy, PolicyError, type Reply, type Request } from "../policies/policy.ts"
 import type { Tokenizer } from "../policies/tokenizer.ts"
 import type { ModelWorkers } from "./model-workers.ts"
 
-interface Asked extends Waiting {
+/** What a model is asked to go on from. */
+export interface Generation {
   readonly prompt: ReadonlyArray<number>
+  /** Uniforms in [0, 1), one for each token that may be sampled. */
   readonly uniforms: ReadonlyArray<number>
   readonly temperature: number
-  readonly reply: Deferred.Deferred<Answer, PolicyError>
 }
 
-interface Answer {
+interface Asked extends Waiting, Generation {
+  readonly reply: Deferred.Deferred<Answer, PolicyError>
+  /** Nobody waits for the reply any more. */
+  abandoned: boolean
+}
+
+/** What a model said. */
+export interface Answer {
   readonly tokens: ReadonlyArray<number>
   readonly logprobs: ReadonlyArray<number>
   readonly policyVersion: number
@@ -28,13 +37,20 @@ interface Answer {
 
 type Message = { readonly type: "asked"; readonly asked: Asked } | { readonly type: "idle"; readonly worker: number }
 
-export interface InferenceOptions {
-  readonly name: string
+export interface InferenceOptions extends ActorOptions {
   readonly style: Style
   readonly tokenizer: Tokenizer
-  readonly workers: ModelWorkers
+  /** How conversations are rendered; needed in style `chat`. */
+  readonly chat?: Chat | undefined
+  /** The thinking switch of the template; default its own. */
+  readonly thinking?: boolean | undefined
   /** Longest sequence of the model, prompt and reply together. */
   readonly maxPositions: number
+}
+
+export interface ActorOptions {
+  readonly name: string
+  readonly workers: ModelWorkers
   /** Requests that may wait before who asks has to. Default 65,536. */
   readonly capacity?: number
   /** Most tokens of a batch, padding included. Default 16,384. */
@@ -43,9 +59,12 @@ export interface InferenceOptions {
   readonly policyVersion: () => number
 }
 
-/** Starts the actor in the surrounding scope and gives the policy that asks it. */
-export const makeInference = Effect.fnUntraced(function* (options: InferenceOptions) {
-  const { budgetTokens = 16_384, capacity = 65_536, maxPositions, name, policyVersion, style, tokenizer } = options
+/** Asks the actor. Who is interrupted while waiting takes the request back, unless a worker has it already. */
+export type Generate = (generation: Generation) => Effect.Effect<Answer, PolicyError>
+
+/** Starts the actor in the surrounding scope. `end` is the token at which a reply is over. */
+export const startInference = Effect.fnUntraced(function* (options: ActorOptions & { readonly end: number }) {
+  const { budgetTokens = 16_384, capacity = 65_536, end, name, policyVersion } = options
   const { workers } = options.workers
   const mailbox = yield* Queue.bounded<Message>(capacity)
   const scope = yield* Effect.scope
@@ -59,7 +78,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
       version,
       rows: batch.map(({ prompt, uniforms }) => ({ prompt, uniforms })),
       temperature: batch[0]!.temperature,
-      end: tokenizer.end
+      end
     }).pipe(
       Effect.matchCause({
         onFailure: (cause) => {
@@ -87,7 +106,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
         if (message.type === "idle") idle.add(message.worker)
         else arrived.push(message.asked)
       }
-      waiting = [...waiting, ...arrived]
+      waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
       while (waiting.length > 0 && idle.size > 0) {
         const { batch, rest } = nextBatch(waiting, idle.size, budgetTokens)
         const worker = Math.min(...idle)
@@ -106,28 +125,45 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
     Effect.forkScoped({ startImmediately: true })
   )
 
-  const ask = Effect.fnUntraced(function* (
-    prompt: ReadonlyArray<number>,
-    uniforms: ReadonlyArray<number>,
-    temperature: number
-  ) {
+  const generate: Generate = Effect.fnUntraced(function* ({ prompt, temperature, uniforms }) {
     const reply = Deferred.makeUnsafe<Answer, PolicyError>()
     const length = paddedLength(prompt.length)
     const shape = `${length} ${uniforms.length} ${temperature}`
-    const asked: Asked = { prompt, uniforms, temperature, reply, shape, cost: length + uniforms.length }
+    const cost = length + uniforms.length
+    const asked: Asked = { prompt, uniforms, temperature, reply, shape, cost, abandoned: false }
     if (!(yield* Queue.offer(mailbox, { type: "asked", asked })))
       return yield* new PolicyError({ policy: name, reason: "inference has stopped" })
-    return yield* Deferred.await(reply)
+    return yield* Effect.onInterrupt(Deferred.await(reply), () => Effect.sync(() => (asked.abandoned = true)))
   })
+  return generate
+})
 
+/** Starts the actor in the surrounding scope and gives the policy that asks it. */
+export const makeInference = Effect.fnUntraced(function* (options: InferenceOptions) {
+  const { chat, maxPositions, name, style, thinking, tokenizer } = options
+  if (style === "chat" && chat === undefined) throw new TypeError(`${name} speaks chat, but has no template`)
+  const ends = chat?.ends ?? [tokenizer.end]
+  const generate = yield* startInference({ ...options, end: ends[0]! })
+  const promptOf = ({ messages, previous }: Request): Result.Result<Array<number>, string> => {
+    if (chat !== undefined) {
+      const prompt = chat.prompt(messages, { previous, thinking })
+      return Result.mapError(prompt, (why) => `the chat template failed: ${why}`)
+    }
+    return Result.succeed(
+      previous === undefined
+        ? messages.flatMap(({ content }) => tokenizer.encode(content))
+        : [...previous.promptTokens, ...previous.tokens, ...tokenizer.encode(messages.at(-1)!.content)]
+    )
+  }
   return Policy.of({
     name,
     style,
-    reply: Effect.fnUntraced(function* ({ kind, maxTokens, messages, previous, rng, temperature }) {
-      const promptTokens =
-        previous === undefined
-          ? messages.flatMap(({ content }) => tokenizer.encode(content))
-          : [...previous.promptTokens, ...previous.tokens, ...tokenizer.encode(messages.at(-1)!.content)]
+    reply: Effect.fnUntraced(function* (request) {
+      const { kind, maxTokens, rng, temperature } = request
+      const promptTokens = yield* Effect.mapError(
+        Effect.fromResult(promptOf(request)),
+        (reason) => new PolicyError({ policy: name, reason })
+      )
       const cap = Math.min(maxTokens, maxPositions - promptTokens.length)
       if (cap < 1)
         return yield* new PolicyError({
@@ -135,14 +171,14 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
           reason: `a prompt of ${promptTokens.length} tokens leaves no room in ${maxPositions} positions`
         })
       const uniforms = Array.from({ length: cap }, rng.uniform)
-      const { logprobs, policyVersion, tokens } = yield* ask(promptTokens, uniforms, temperature)
-      const ended = tokens.at(-1) === tokenizer.end
+      const answer = yield* generate({ prompt: promptTokens, uniforms, temperature })
+      const { ended, logprobs, tokens } = upToEnd(answer, ends)
       return {
         text: tokenizer.decode(ended ? tokens.slice(0, -1) : tokens),
         promptTokens,
         tokens,
         logprobs,
-        policyVersion,
+        policyVersion: answer.policyVersion,
         // A terse step is complete at its cap.
         truncated: !ended && !(style === "terse" && kind === "solve")
       } satisfies Reply
@@ -150,5 +186,13 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
   })
 })
 
-/** The policy as a layer. */
-export const layerInference = (options: InferenceOptions) => Layer.effect(Policy, makeInference(options))
+/**
+ * What was said up to the first end token, with it. The graph stops at one end token only; the others are so rare that
+ * what is sampled behind them costs less than looking for them all at every token.
+ */
+export const upToEnd = ({ logprobs, tokens }: Answer, ends: ReadonlyArray<number>) => {
+  const end = tokens.findIndex((token) => ends.includes(token))
+  return end < 0
+    ? { tokens, logprobs, ended: false }
+    : { tokens: tokens.slice(0, end + 1), logprobs: logprobs.slice(0, end + 1), ended: true }
+}

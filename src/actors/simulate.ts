@@ -8,6 +8,7 @@ import { Clock, Effect, Stream } from "effect"
 import type { Outcome } from "../environment.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import type { Settings } from "../machines/lifecycle.ts"
+import { Policy } from "../policies/policy.ts"
 import { type Plan, runLifecycle } from "./lifecycle.ts"
 import { faultOf, freshPacks, type TaskSet } from "./rollout.ts"
 import { makeDigest } from "./trace.ts"
@@ -39,7 +40,8 @@ export interface Simulation {
 }
 
 export const simulate = Effect.fnUntraced(function* <E, R>(taskSet: TaskSet, options: SimulationOptions<E, R>) {
-  const { concurrency, lifecycles, onLifecycle, packSize, seed, settings } = options
+  const { concurrency, lifecycles, onLifecycle, packSize, seed } = options
+  const settings = { ...options.settings, style: (yield* Policy).style }
   const clock = yield* Clock.Clock
   const started = clock.currentTimeMillisUnsafe()
   const outcomes = { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 }

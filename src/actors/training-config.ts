@@ -27,7 +27,10 @@ export const TrainingConfig = Schema.Struct({
   concurrency: withDefault(atLeast1, 64, "Lifecycles in flight; changes no result"),
   shards: withDefault(atLeast1, 2, "Model workers, each a thread; changes no result"),
   device: withDefault(Schema.Literals(["cpu"]), "cpu", "Where the model runs"),
-  style: withDefault(Schema.Literals(["terse"]), "terse", "Style of the prompts"),
+  style: withDefault(Schema.Literals(["terse", "chat"]), "terse", "Style of the prompts; chat needs a policy"),
+  thinking: Schema.optionalKey(
+    Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })
+  ),
   environment: withDefault(options, {}, "Options of the environments, over their presets"),
   model: section({
     family: withDefault(Schema.Literals(["qwen3", "qwen2", "llama"]), "llama", "Family of a new policy"),
@@ -56,6 +59,9 @@ export const TrainingConfig = Schema.Struct({
     groupSize: withDefault(atLeast1, 8, "Lifecycles of each pack (G)"),
     packSize: withDefault(atLeast1, 4, "Tasks of a pack (S)"),
     temperature: withDefault(positive, 1, "Of sampling"),
+    maxTokens: withDefault(atLeast1, 2000, "Most tokens of one reply in chat style"),
+    tokenLimit: withDefault(count, 0, "Advisory limit told to the agent in chat style; 0 for none"),
+    replySeconds: withDefault(positive, 300, "Time limit of one model call"),
     minimum: withDefault(count, 0, "Survivors that a group needs after retries; 0 for all of them"),
     onParseFailure: withDefault(
       Schema.Literals(["fallback", "keep"]),

@@ -9,10 +9,10 @@ import { Clock, Effect, FileSystem, Fiber, Option, Runtime, Schema } from "effec
 import { adamWState } from "../kernels/adamw.ts"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
 import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
-import { parameterCount } from "../kernels/transformer.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { course, courseMachine, type CourseSnapshot } from "../machines/learner.ts"
 import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
+import type { Chat } from "../policies/chat.ts"
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../policies/checkpoint.ts"
 import { Policy } from "../policies/policy.ts"
 import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
@@ -21,7 +21,7 @@ import { type Evaluation, evaluate } from "./evaluate.ts"
 import { makeInference } from "./inference.ts"
 import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
-import { makeModelWorkers, sharedWeights } from "./model-workers.ts"
+import { makeModelWorkers, weightBuffers } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
 import { faultOf, freshPacks, planGroups, rollout, shareOf, type TaskSet } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
@@ -44,6 +44,8 @@ export interface TrainingOptions {
   readonly taskSets: ReadonlyArray<TaskSet>
   /** The policy to begin with, when no checkpoint is there to go on from. */
   readonly policy: Checkpoint
+  /** How conversations are rendered; needed in style `chat`. */
+  readonly chat?: Chat | undefined
   readonly folder: RunFolder
   readonly estimate: (experiences: ReadonlyArray<Experience>) => Credit
   readonly onNews: (news: TrainingNews) => Effect.Effect<void>
@@ -105,8 +107,11 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
   const { config: model, tokenizer } = policy
   const settings: Settings = {
     ...defaultSettings,
-    style: "terse",
+    style: config.style,
     temperature: rolling.temperature,
+    maxTokens: rolling.maxTokens,
+    ...(rolling.tokenLimit === 0 ? {} : { tokenLimit: rolling.tokenLimit }),
+    replyMillis: 1000 * rolling.replySeconds,
     onParseFailure: rolling.onParseFailure,
     updatePenalty: { coefficient: rolling.updatePenalty }
   }
@@ -114,8 +119,10 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
   yield* workers.publish(learner.policyVersion, learner.weights)
   const agent = yield* makeInference({
     name: folder.path,
-    style: "terse",
+    style: config.style,
     tokenizer,
+    chat: options.chat,
+    thinking: config.thinking,
     workers,
     maxPositions: model.maxPositions,
     policyVersion: () => learner.policyVersion
@@ -229,7 +236,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
       const started = yield* Clock.currentTimeMillis
       yield* Effect.uninterruptible(
         Effect.gen(function* () {
-          const { tokens: learnt, ...metrics } = yield* imitate(learner, model, workers, batch, config, rate)
+          const { tokens: learnt, ...metrics } = yield* imitate(learner, workers, batch, config, rate)
           tokens += learnt
           const line = { policyVersion: learner.policyVersion, stage: at.value, step, learningRate: rate, ...metrics }
           ;[at] = course.transition(at, { type: "demonstrated", recall: metrics.recall })
@@ -284,7 +291,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
       yield* Effect.uninterruptible(
         Effect.gen(function* () {
           const staleness = learner.policyVersion - sampledVersion(rolled.lifecycles, learner.policyVersion)
-          const learnt = yield* updatePolicy(learner, model, workers, rolled.lifecycles, credit, config, rate)
+          const learnt = yield* updatePolicy(learner, workers, rolled.lifecycles, credit, config, rate)
           tokens += learnt.tokens
           ;[at] = course.transition(at, { type: "updated" })
           const line = {
@@ -356,9 +363,10 @@ const begin = Effect.fnUntraced(function* ({ config, folder, policy }: TrainingO
   if (Option.isNone(found)) {
     yield* folder.rewind(warmStartFile, () => false)
     yield* folder.rewind(metricsFile, () => false)
-    const weights = sharedWeights(policy.config)
+    const buffer = weightBuffers(policy.config)
+    const weights = buffer()
     weights.set(policy.weights)
-    const learner: Learner = { policyVersion: 0, weights, moments: adamWState(parameterCount(policy.config)) }
+    const learner: Learner = { policyVersion: 0, weights, buffer, moments: adamWState(weights.length) }
     return { at: course.initial(plan)[0], learner, policy, tokens: 0 }
   }
   const files = yield* FileSystem.FileSystem
@@ -366,11 +374,13 @@ const begin = Effect.fnUntraced(function* ({ config, folder, policy }: TrainingO
   const kept = yield* readCheckpoint(path)
   const state = yield* Schema.decodeUnknownEffect(SavedState)(yield* files.readFileString(`${path}/${stateFile}`))
   const moments = decodeSafetensors(yield* files.readFile(`${path}/${optimizerFile}`))
-  const weights = sharedWeights(kept.config)
+  const buffer = weightBuffers(kept.config)
+  const weights = buffer()
   weights.set(kept.weights)
   const learner: Learner = {
     policyVersion: state.policyVersion,
     weights,
+    buffer,
     moments: { step: state.optimizerSteps, first: moments.get("first")!.data, second: moments.get("second")!.data }
   }
   yield* folder.rewind(warmStartFile, (line) => line.policyVersion <= state.policyVersion)

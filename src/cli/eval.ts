@@ -10,7 +10,7 @@ import { type Chosen, env, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
 import { answer, json, table } from "./output.ts"
-import { openPolicy } from "./policy.ts"
+import { openPolicy, policyFields } from "./policy.ts"
 import { progress } from "./progress.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
@@ -38,9 +38,7 @@ const EvalConfig = Schema.Struct({
   seed: withDefault(Schema.Int.annotate({ description: "First seed; default 1" }), 1),
   seeds: withDefault(count("How many seeds, their packs pooled; default 1"), 1),
   concurrency: withDefault(count("Lifecycles in flight; default 256"), 256),
-  style: Schema.optionalKey(
-    Schema.Literals(["chat", "terse"]).annotate({ description: "Style of prompts; default: the policy's own" })
-  ),
+  ...policyFields,
   lifecycle: LifecycleConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 })
 
@@ -93,8 +91,8 @@ export const evaluate = Command.make(
 export const evalCommand = evaluate
 
 const evaluateWith = Effect.fnUntraced(function* (policy: string, taskSet: Chosen, config: EvalConfig) {
-  const { lifecycle, style, temperature, ...options } = config
-  const layer = yield* openPolicy(policy, { environment: taskSet.environment, style })
+  const { lifecycle, style: _style, temperature, thinking: _thinking, ...options } = config
+  const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
   const report = yield* reporter(`evaluation on ${taskSet.environment.id}`, lifecyclesOf(options))
   const settings = lifecycleSettings(lifecycle, temperature)
   const evaluation = yield* Effect.provide(

@@ -1,20 +1,29 @@
 /** Policies by what is written for POLICY: `scripted:NAME`, a checkpoint folder, or a run folder (its last checkpoint). */
-import { Effect, FileSystem, Layer, type PlatformError } from "effect"
+import { Effect, FileSystem, Layer, type PlatformError, Schema } from "effect"
 import { makeInference } from "../actors/inference.ts"
 import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
+import { openChat } from "../policies/chat.ts"
 import { type Checkpoint, readCheckpoint } from "../policies/checkpoint.ts"
-import type { CheckpointError } from "../policies/checkpoint-file.ts"
+import { type CheckpointError, errorIn } from "../policies/checkpoint-file.ts"
 import { Policy } from "../policies/policy.ts"
 import { layerScripted, scriptedAgents } from "../policies/scripted.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
-export interface PolicyOptions {
+/** The keys of a configuration that say how a policy is talked to. */
+export const policyFields = {
+  style: Schema.optionalKey(
+    Schema.Literals(["chat", "terse"]).annotate({ description: "Style of prompts; default: the policy's own" })
+  ),
+  thinking: Schema.optionalKey(
+    Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })
+  )
+}
+
+export interface PolicyOptions extends Schema.Struct.Type<typeof policyFields> {
   /** Whose scripted agents are meant, and whose words a small policy must know. */
   readonly environment: Environment
-  /** Overrides what the policy declares; scripted agents know `chat` only. */
-  readonly style?: Style | undefined
   /** Model workers; default 2. */
   readonly shards?: number | undefined
 }
@@ -25,13 +34,20 @@ export const openPolicy = Effect.fnUntraced(function* (
   text: string,
   options: PolicyOptions
 ): Effect.fn.Return<Layer.Layer<Policy>, PolicyFault, FileSystem.FileSystem> {
-  const { environment, style } = options
+  const { environment, style, thinking } = options
   if (!text.startsWith("scripted:")) return yield* openCheckpoint(text, options)
   const name = text.slice("scripted:".length)
   const agent = scriptedAgents.find((known) => known === name)
   if (agent === undefined) return yield* new UnknownName({ kind: "scripted agent", name, valid: scriptedAgents })
   if (style === "terse") {
     return yield* new WrongInput({ field: "style", value: style, expected: `"chat", which scripted agents speak` })
+  }
+  if (thinking !== undefined) {
+    return yield* new WrongInput({
+      field: "thinking",
+      value: thinking,
+      expected: "nothing: scripted agents have no switch"
+    })
   }
   return layerScripted(environment, agent)
 })
@@ -49,17 +65,11 @@ export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
   return yield* readCheckpoint(yield* policyFolderOf(path))
 })
 
-const openCheckpoint = Effect.fnUntraced(function* (
-  path: string,
-  { environment, shards = 2, style: wanted }: PolicyOptions
-) {
+const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
+  const { environment, shards = 2, thinking } = options
   const checkpoint = yield* readPolicyFolder(path)
-  const style = wanted ?? checkpoint.declares.style
-  if (style === "chat") {
-    const expected = `"terse": prompts in chat style are not rendered for checkpoints yet`
-    return yield* new WrongInput({ field: "style", value: style, expected })
-  }
-  yield* checkCoverage(path, checkpoint, environment)
+  const style = options.style ?? checkpoint.declares.style
+  const chat = yield* openStyle(path, checkpoint, { environments: [environment], style, thinking })
   const { config, tokenizer } = checkpoint
   return Layer.effect(
     Policy,
@@ -69,10 +79,53 @@ const openCheckpoint = Effect.fnUntraced(function* (
       weights.set(checkpoint.weights)
       yield* workers.publish(0, weights)
       const { maxPositions } = config
-      return yield* makeInference({ name: path, style, tokenizer, workers, maxPositions, policyVersion: () => 0 })
+      const model = { tokenizer, workers, maxPositions, policyVersion: () => 0 }
+      return yield* makeInference({ ...model, name: path, style, chat, thinking })
     })
   )
 })
+
+/** Checks that a policy speaks a style, and opens its chat template where that is `chat`. */
+export const openStyle = Effect.fnUntraced(function* (
+  path: string,
+  checkpoint: Checkpoint,
+  {
+    environments,
+    style,
+    thinking
+  }: {
+    readonly environments: ReadonlyArray<Environment>
+    readonly style: Style
+    readonly thinking?: boolean | undefined
+  }
+) {
+  if (style === "terse") {
+    if (thinking !== undefined) {
+      return yield* new WrongInput({ field: "thinking", value: thinking, expected: "nothing in terse style" })
+    }
+    for (const environment of environments) yield* checkCoverage(path, checkpoint, environment)
+    return undefined
+  }
+  if (checkpoint.declares.style !== "chat") {
+    return yield* new WrongInput({
+      field: "style",
+      value: style,
+      expected: `"terse", the only style that ${path} speaks`
+    })
+  }
+  const chat = yield* openChatOf(path, checkpoint)
+  if (thinking !== undefined && !chat.canSwitchThinking) {
+    const expected = `nothing: the chat template of ${path} has no such switch (enable_thinking)`
+    return yield* new WrongInput({ field: "thinking", value: thinking, expected })
+  }
+  return chat
+})
+
+/** The chat template of a policy folder. */
+export const openChatOf = (path: string, { files, tokenizer }: Checkpoint) =>
+  Effect.mapError(Effect.fromResult(openChat(files, tokenizer)), (complaint) =>
+    errorIn(path, complaint.file, complaint)
+  )
 
 /** A policy that would spell an environment's words in bytes has never learnt them: no number it makes means anything. */
 const checkCoverage = Effect.fnUntraced(function* (
@@ -82,6 +135,9 @@ const checkCoverage = Effect.fnUntraced(function* (
 ) {
   const missing = terse?.vocabulary.find((word) => tokenizer.encode(word).length !== 1)
   if (terse !== undefined && missing === undefined) return
+  if (declares.style === "chat") {
+    return yield* new WrongInput({ field: "style", value: "terse", expected: `"chat", the style that ${path} speaks` })
+  }
   const why = terse === undefined ? "it has no terse style" : `the policy has no word ${JSON.stringify(missing)}`
   return yield* new WrongInput({
     field: "--env",

@@ -10,7 +10,7 @@ import { env, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
-import { openPolicy } from "./policy.ts"
+import { openPolicy, policyFields } from "./policy.ts"
 import { count, progress } from "./progress.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
@@ -27,9 +27,7 @@ const SimulationConfig = Schema.Struct({
     Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ description: "Of sampling; default 1" }),
     1
   ),
-  style: Schema.optionalKey(
-    Schema.Literals(["chat", "terse"]).annotate({ description: "Style of prompts; default: the policy's own" })
-  ),
+  ...policyFields,
   lifecycle: LifecycleConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 })
 
@@ -57,8 +55,8 @@ export const simulate = Command.make(
     )
     if (env.length > 1) return yield* new WrongInput({ field: "--env", value: env, expected: "one environment" })
     const taskSet = yield* openTaskSet(env[0]!, 0, all)
-    const layer = yield* openPolicy(policy, { environment: taskSet.environment, style: config.style })
-    const { lifecycle, style: _, temperature, ...options } = config
+    const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
+    const { lifecycle, style: _style, temperature, thinking: _thinking, ...options } = config
     const result = yield* Effect.scoped(
       Effect.gen(function* () {
         const write = Option.isSome(out) ? yield* traceFile(out.value) : () => Effect.void

@@ -15,7 +15,7 @@ import { openTaskSet } from "./environments.ts"
 import { openEstimator } from "./estimator.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
-import { readPolicyFolder } from "./policy.ts"
+import { openStyle, readPolicyFolder } from "./policy.ts"
 import { progress, statusLine } from "./progress.ts"
 import { curve, reportPage, successTable } from "./report.ts"
 
@@ -56,6 +56,11 @@ export const train = Command.make(
             taskSets.map(({ environment }) => environment)
           )
         : yield* readPolicyFolder(config.policy)
+    const chat = yield* openStyle(config.policy, policy, {
+      environments: taskSets.map(({ environment }) => environment),
+      style: config.style,
+      thinking: config.thinking
+    })
 
     yield* Effect.scoped(
       Effect.gen(function* () {
@@ -73,6 +78,7 @@ export const train = Command.make(
           config,
           taskSets,
           policy,
+          chat,
           folder,
           estimate,
           onNews: (news) => report(standing(news))
@@ -159,9 +165,14 @@ const readRunConfig = Effect.fnUntraced(function* (path: string) {
 })
 
 const checkTaskSets = Effect.fnUntraced(function* (taskSets: ReadonlyArray<TaskSet>, config: TrainingConfig) {
+  if (config.style === "chat" && config.policy === "") {
+    const expected = `"terse", or a policy to start from (--policy DIR)`
+    return yield* new WrongInput({ field: "style", value: "chat", expected })
+  }
   for (const { environment } of taskSets) {
+    if (config.style === "chat") continue
     if (environment.terse === undefined) {
-      const expected = "environments with a terse style, which the built-in policy needs"
+      const expected = "environments with a terse style, or --style chat"
       return yield* new WrongInput({ field: "environments", value: environment.id, expected })
     }
     if (config.policy === "" && (environment.demonstrate?.stages.length ?? 0) < 2) {

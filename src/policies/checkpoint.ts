@@ -2,7 +2,7 @@
  * Policy folders in Hugging Face layout, read and written.
  *
  * `config.json`, `model.safetensors` (or shards with their index), `tokenizer.json`, `tokenizer_config.json`,
- * `generation_config.json`; `constellate.json` beside them says how the policy wants its prompts and what it was trained
+ * `chat_template.jinja` where the template isn't in the file before, `generation_config.json`; `constellate.json` beside them says how the policy wants its prompts and what it was trained
  * on. A folder without it is a language model from elsewhere: style `chat`, trained here on nothing.
  * Writing is deterministic and not atomic: who needs that writes into a new folder and renames it.
  */
@@ -39,6 +39,7 @@ export interface Checkpoint {
 const configFile = "config.json"
 const tokenizerFile = "tokenizer.json"
 const tokenizerConfigFile = "tokenizer_config.json"
+const chatTemplateFile = "chat_template.jinja"
 const generationFile = "generation_config.json"
 const declarationFile = "constellate.json"
 
@@ -47,9 +48,11 @@ export const readCheckpoint = Effect.fn("readCheckpoint")(function* (folder: str
   const config = yield* within(folder, configFile, readConfig(yield* readJson(folder, configFile)))
   const files: TokenizerFiles = {
     tokenizer: yield* readJson(folder, tokenizerFile),
-    tokenizerConfig: yield* readJson(folder, tokenizerConfigFile)
+    tokenizerConfig: yield* readJson(folder, tokenizerConfigFile),
+    ...(yield* readChatTemplate(folder))
   }
-  const tokenizer = yield* Effect.mapError(Effect.fromResult(openTokenizer(files)), (complaint) =>
+  const ends = yield* readEnds(folder, config.vocabularySize)
+  const tokenizer = yield* Effect.mapError(Effect.fromResult(openTokenizer(files, ends)), (complaint) =>
     errorIn(folder, complaint.file, complaint)
   )
   if (tokenizer.vocabularySize > config.vocabularySize) {
@@ -71,15 +74,46 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function* (folder: s
   yield* writeJson(configFile, printConfig(config, tokenizer))
   yield* writeJson(tokenizerFile, checkpoint.files.tokenizer)
   yield* writeJson(tokenizerConfigFile, checkpoint.files.tokenizerConfig)
-  yield* writeJson(generationFile, { do_sample: true, eos_token_id: tokenizer.end, pad_token_id: tokenizer.pad })
+  if (checkpoint.files.chatTemplate !== undefined) {
+    yield* files.writeFileString(join(folder, chatTemplateFile), checkpoint.files.chatTemplate)
+  }
+  const ends = tokenizer.ends.length === 1 ? tokenizer.end : tokenizer.ends
+  yield* writeJson(generationFile, { do_sample: true, eos_token_id: ends, pad_token_id: tokenizer.pad })
   yield* writeJson(declarationFile, checkpoint.declares)
   yield* writeWeights(folder, config, weights)
 })
 
-const readDeclaration = Effect.fnUntraced(function* (folder: string) {
+/** Whether a folder, which may not exist, holds a file. */
+const holds = Effect.fnUntraced(function* (folder: string, file: string) {
   const files = yield* FileSystem.FileSystem
   const names = yield* Effect.orElseSucceed(files.readDirectory(folder), (): Array<string> => [])
-  if (!names.includes(declarationFile)) {
+  return names.includes(file)
+})
+
+const readChatTemplate = Effect.fnUntraced(function* (folder: string) {
+  if (!(yield* holds(folder, chatTemplateFile))) return {}
+  const files = yield* FileSystem.FileSystem
+  const chatTemplate = yield* Effect.mapError(files.readFileString(join(folder, chatTemplateFile)), ({ reason }) =>
+    errorIn(folder, chatTemplateFile, { value: `not readable (${reason._tag})`, expected: "a Jinja template" })
+  )
+  return { chatTemplate }
+})
+
+/** The tokens of `generation_config.json` that end a reply: one, several, or none where there is no such file. */
+const readEnds = Effect.fnUntraced(function* (folder: string, vocabularySize: number) {
+  if (!(yield* holds(folder, generationFile))) return []
+  const json = yield* readJson(folder, generationFile)
+  const found = (json as { readonly eos_token_id?: unknown }).eos_token_id ?? []
+  const ends: ReadonlyArray<unknown> = Array.isArray(found) ? found : [found]
+  if (ends.every((end) => Number.isInteger(end) && (end as number) >= 0 && (end as number) < vocabularySize)) {
+    return ends as ReadonlyArray<number>
+  }
+  const expected = `a token below ${vocabularySize} or a list of such tokens`
+  return yield* errorIn(folder, generationFile, { field: "eos_token_id", value: found, expected })
+})
+
+const readDeclaration = Effect.fnUntraced(function* (folder: string) {
+  if (!(yield* holds(folder, declarationFile))) {
     return { format: 1, style: "chat", environments: [], policyVersion: 0 } satisfies Declaration
   }
   return yield* within(folder, declarationFile, decodeJson(Declaration, yield* readJson(folder, declarationFile)))

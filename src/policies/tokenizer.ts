@@ -6,6 +6,8 @@ import { Result } from "effect"
 export interface TokenizerFiles {
   readonly tokenizer: object
   readonly tokenizerConfig: object
+  /** `chat_template.jinja`, where the template has a file of its own. */
+  readonly chatTemplate?: string
 }
 
 export interface Tokenizer {
@@ -17,13 +19,15 @@ export interface Tokenizer {
   readonly vocabularySize: number
   /** Ends a reply (`eos_token`). */
   readonly end: number
+  /** All tokens that end a reply, `end` first: a folder may name several. */
+  readonly ends: ReadonlyArray<number>
   /** Fills up sequences; `end` where the folder names none. */
   readonly pad: number
 }
 
 /** What is wrong with one of the two files. */
 export interface TokenizerComplaint {
-  readonly file: "tokenizer.json" | "tokenizer_config.json"
+  readonly file: "tokenizer.json" | "tokenizer_config.json" | "chat_template.jinja"
   readonly field?: string
   readonly value: unknown
   readonly expected: string
@@ -38,7 +42,11 @@ interface Library {
   readonly model: { readonly vocab: ReadonlyArray<string | undefined> }
 }
 
-export const openTokenizer = (files: TokenizerFiles): Result.Result<Tokenizer, TokenizerComplaint> =>
+/** @param otherEnds tokens that end a reply beside `eos_token`, as `generation_config.json` names them */
+export const openTokenizer = (
+  files: TokenizerFiles,
+  otherEnds: ReadonlyArray<number> = []
+): Result.Result<Tokenizer, TokenizerComplaint> =>
   Result.gen(function* () {
     const library = yield* Result.try({
       // Unless told so the library drops spaces before punctuation when it decodes.
@@ -72,6 +80,7 @@ export const openTokenizer = (files: TokenizerFiles): Result.Result<Tokenizer, T
       },
       vocabularySize: vocab.length,
       end,
+      ends: [...new Set([end, ...otherEnds])],
       pad: pad ?? end
     } satisfies Tokenizer
   })

@@ -398,7 +398,7 @@ describe("an answer that can't be read", () => {
           terse!.context!(reply)
         }
       }),
-      { seed: 1, numRuns: 100 }
+      { seed: 1, numRuns: 40 }
     )
   })
 })
@@ -483,8 +483,8 @@ describe("careful", () => {
   })
 })
 
-describe("scripted agents, in 80 packs of 8", () => {
-  const packs = { packs: 80, packSize: 8 }
+describe("scripted agents, in 60 packs of 8", () => {
+  const packs = { packs: 60, packSize: 8 }
   const mean = (solved: ReadonlyArray<number>) => solved.reduce((sum, share) => sum + share, 0) / solved.length
 
   it("oracle solves everything", () => {
@@ -501,9 +501,9 @@ describe("scripted agents, in 80 packs of 8", () => {
     const options = presets[preset]!
     const careful = curve(alchemy, "careful", { ...packs, options })
     const amnesiac = curve(alchemy, "amnesiac", { ...packs, options })
-    expect(Math.abs(careful[0]! - first)).toBeLessThan(0.16)
-    expect(Math.abs(mean(careful.slice(4)) - last)).toBeLessThan(0.06)
-    for (const share of amnesiac) expect(Math.abs(share - flat)).toBeLessThan(0.16)
+    expect(Math.abs(careful[0]! - first)).toBeLessThan(0.2)
+    expect(Math.abs(mean(careful.slice(4)) - last)).toBeLessThan(0.08)
+    for (const share of amnesiac) expect(Math.abs(share - flat)).toBeLessThan(0.2)
   })
 
   it("random is far below, and everyone where every task has its own recipes", () => {

@@ -261,7 +261,7 @@ it("an episode ends within its cap, never throws, and goes on from a snapshot sa
         expect(restored.context).toEqual(end.context)
       }
     ),
-    { seed: 1, numRuns: 60 }
+    { seed: 1, numRuns: 40 }
   )
 })
 

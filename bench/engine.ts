@@ -10,7 +10,7 @@ import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
 import { demonstrate } from "../src/actors/demonstrations.ts"
 import { makeInference } from "../src/actors/inference.ts"
 import { openJournal } from "../src/actors/journal.ts"
-import { type ModelCall, makeModelWorkers, type ModelWorkers, sharedWeights } from "../src/actors/model-workers.ts"
+import { type ModelCall, makeModelWorkers, type ModelWorkers, weightBuffers } from "../src/actors/model-workers.ts"
 import { freshPacks, planGroups, rollout } from "../src/actors/rollout.ts"
 import { makeSpark } from "../src/actors/spark.ts"
 import { TrainingConfig } from "../src/actors/training-config.ts"
@@ -40,9 +40,10 @@ const program = Effect.gen(function* () {
   const journalFolder = yield* files.makeTempDirectoryScoped()
   const { config: model, tokenizer, weights: initial } = makeSpark(config, [frozenLakeObscure])
   const workers = yield* makeModelWorkers(model, 2)
-  const weights = sharedWeights(model)
+  const buffer = weightBuffers(model)
+  const weights = buffer()
   weights.set(initial)
-  const learner = { policyVersion: 0, weights, moments: adamWState(weights.length) }
+  const learner = { policyVersion: 0, weights, buffer, moments: adamWState(weights.length) }
   yield* workers.publish(0, weights)
   for (let step = 0; step < warmStartSteps; step++) {
     const batch = yield* demonstrate({
@@ -55,7 +56,7 @@ const program = Effect.gen(function* () {
       lifecycles: 24,
       packSize: 4
     })
-    yield* imitate(learner, model, workers, batch, config, 3e-3 * Math.min(1, (step + 1) / 20))
+    yield* imitate(learner, workers, batch, config, 3e-3 * Math.min(1, (step + 1) / 20))
   }
 
   // Which calls go to which worker, in their order, is what the bare loop repeats.

@@ -6,8 +6,7 @@ import { Effect, Queue, Runtime, Schema } from "effect"
 import { type AdamWOptions, type AdamWState, adamWStep } from "../kernels/adamw.ts"
 import type { GradientRow } from "../kernels/model.ts"
 import { microBatches } from "../kernels/sequences.ts"
-import type { TransformerConfig } from "../kernels/transformer.ts"
-import { type ModelFailure, type ModelWorkers, sharedWeights } from "./model-workers.ts"
+import type { ModelFailure, ModelWorkers } from "./model-workers.ts"
 
 /** A gradient that is not finite never reaches the weights. */
 export class GradientNotFinite extends Schema.TaggedError<GradientNotFinite>()("GradientNotFinite", {
@@ -23,6 +22,8 @@ export interface Learner {
   /** Optimiser steps taken, by which the weights are known to the workers. */
   policyVersion: number
   weights: Float32Array
+  /** Where the next weights go: a buffer that no version in use has. */
+  readonly buffer: () => Float32Array
   /** Begun anew where training enters another stage. */
   moments: AdamWState
 }
@@ -67,7 +68,6 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
  */
 export const learn = Effect.fnUntraced(function* <Row extends GradientRow>(
   learner: Learner,
-  config: TransformerConfig,
   workers: ModelWorkers,
   rows: ReadonlyArray<Row>,
   options: AdamWOptions & { readonly temperature: number }
@@ -77,7 +77,7 @@ export const learn = Effect.fnUntraced(function* <Row extends GradientRow>(
 > {
   const { gradient, logprobs } = yield* batchGradient(workers, learner.policyVersion, rows, options.temperature)
   if (gradient === undefined) return { gradientNorm: 0, logprobs }
-  const next = sharedWeights(config)
+  const next = learner.buffer()
   const gradientNorm = adamWStep(learner.weights, gradient, learner.moments, options, next)
   if (!Number.isFinite(gradientNorm)) return yield* new GradientNotFinite({ policyVersion: learner.policyVersion })
   learner.weights = next

@@ -62,6 +62,16 @@ const keptVersions = 3
 export const sharedWeights = (config: TransformerConfig): Float32Array =>
   new Float32Array(new SharedArrayBuffer(4 * parameterCount(config)))
 
+/**
+ * Buffers for new versions, taken in turn: one more than the versions that workers hold. Fresh ones for each version would
+ * pile up, since no thread feels the weight of memory that it shares.
+ */
+export const weightBuffers = (config: TransformerConfig): (() => Float32Array) => {
+  const ring = Array.from({ length: keptVersions + 1 }, () => sharedWeights(config))
+  let turn = 0
+  return () => ring[turn++ % ring.length]!
+}
+
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
 const openWorker = (config: TransformerConfig, threads: number) => {

@@ -6,7 +6,6 @@ import { Effect } from "effect"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
 import { recLoss, recPublished, type RecOptions } from "../kernels/credit/rec-loss.ts"
 import { mergeCalls, type Sequence } from "../kernels/sequences.ts"
-import type { TransformerConfig } from "../kernels/transformer.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
 import { learn, type Learner } from "./learner.ts"
 import type { ModelWorkers } from "./model-workers.ts"
@@ -81,7 +80,6 @@ export const updateRate = (update: number, { optimizer, updates }: TrainingConfi
  */
 export const updatePolicy = Effect.fnUntraced(function* (
   learner: Learner,
-  model: TransformerConfig,
   workers: ModelWorkers,
   lifecycles: ReadonlyArray<Lifecycle>,
   credit: Credit,
@@ -101,7 +99,7 @@ export const updatePolicy = Effect.fnUntraced(function* (
   const rows = sequences
     .map((sequence, i) => ({ ...sequence, weights: Array.from(loss.gradient[i]!) }))
     .filter(({ weights }) => weights.some((weight) => weight !== 0))
-  const { gradientNorm, logprobs } = yield* learn(learner, model, workers, rows, {
+  const { gradientNorm, logprobs } = yield* learn(learner, workers, rows, {
     ...config.optimizer,
     learningRate,
     temperature: config.rollout.temperature

@@ -1,6 +1,5 @@
 /** One step of the warm start: imitate demonstrated lifecycles, and measure how well looking up goes. */
 import { Effect } from "effect"
-import type { TransformerConfig } from "../kernels/transformer.ts"
 import type { CourseSnapshot } from "../machines/learner.ts"
 import type { Demonstration } from "./demonstrations.ts"
 import { learn, type Learner } from "./learner.ts"
@@ -17,7 +16,6 @@ export const warmStartRate = ({ value, context }: CourseSnapshot, { warmStart }:
 /** The loss is the mean of -logprob over all tokens that the demonstrators said. */
 export const imitate = Effect.fnUntraced(function* (
   learner: Learner,
-  model: TransformerConfig,
   workers: ModelWorkers,
   demonstrations: ReadonlyArray<Demonstration>,
   config: TrainingConfig,
@@ -25,7 +23,7 @@ export const imitate = Effect.fnUntraced(function* (
 ) {
   const spoken = demonstrations.reduce((sum, { positions }) => sum + positions.length, 0)
   const rows = demonstrations.map((row) => ({ ...row, weights: row.positions.map(() => -1 / spoken) }))
-  const { gradientNorm, logprobs } = yield* learn(learner, model, workers, rows, {
+  const { gradientNorm, logprobs } = yield* learn(learner, workers, rows, {
     ...config.optimizer,
     learningRate,
     temperature: 1

@@ -21,7 +21,8 @@ const reach: Readonly<Record<string, ReadonlyArray<string>>> = {
 const packages: Readonly<Record<string, RegExp>> = {
   "src/environment.ts": /^(effect|xstate)$/,
   "src/machines": /^xstate$/,
-  environments: /^(effect|xstate|node:)/
+  // Numerical libraries are welcome; what runs, draws or trains is not an environment's business.
+  environments: /^(effect|xstate|ml-matrix|node:)/
 }
 
 interface Import {

@@ -15,26 +15,26 @@ const absent = ["design", "style", "stack", "kernels", "recipe", "conventions", 
 const simulated = /^(?:test\/)?environments\/terminal\b/
 
 /** What would be another world's word here, and why. */
-const foreign: ReadonlyArray<readonly [why: string, pattern: RegExp, except?: RegExp]> = [
-  [
-    "a folder of one machine",
-    /(?<![\w.])\/(?:work|home|Users|root)\/|\.\.\/shared\b|\bshared\/(?:spec|vectors|\w+\.md)/,
-    simulated
-  ],
-  ["a page that is not in the project", new RegExp(`\\b(?:${absent.join("|")})\\.md\\b`)],
-  ["a number in someone's tracker", /\bissues? #?\d/i],
-  [
-    "an address on one network",
-    /\b(?:localhost:\d|10\.\d+\.\d+\.\d+|192\.168\.)|\/\/[\w.-]*(?:proxy|mirror|artifactory|nexus)[\w.-]*/i,
-    simulated
-  ],
-  ["an unfinished thought", /\b(?:TODO|FIXME|XXX)\b/]
+const foreign: ReadonlyArray<{ readonly why: string; readonly pattern: RegExp; readonly except?: RegExp }> = [
+  {
+    why: "a folder of one machine",
+    pattern: /(?<![\w.])\/(?:work|home|Users|root)\/|\.\.\/shared\b|\bshared\/(?:spec|vectors|\w+\.md)/,
+    except: simulated
+  },
+  { why: "a page that is not in the project", pattern: new RegExp(`\\b(?:${absent.join("|")})\\.md\\b`) },
+  { why: "a number in someone's tracker", pattern: /\bissues? #?\d/i },
+  {
+    why: "an address on one network",
+    pattern: /\b(?:localhost:\d|10\.\d+\.\d+\.\d+|192\.168\.)|\/\/[\w.-]*(?:proxy|mirror|artifactory|nexus)[\w.-]*/i,
+    except: simulated
+  },
+  { why: "an unfinished thought", pattern: /\b(?:TODO|FIXME|XXX)\b/ }
 ]
 
 const textual = tracked.filter((file) => /\.(?:ts|js|json|md|ya?ml|svg|html|sh)$|\/run$|^\.npmrc$/.test(file))
 
 describe("tracked files", () => {
-  it.each(foreign)("hold not %s", (_, pattern, except) => {
+  it.each(foreign)("hold not $why", ({ pattern, except }) => {
     const found = textual
       .filter((file) => !except?.test(file))
       .flatMap((file) =>

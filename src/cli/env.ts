@@ -1,10 +1,11 @@
 /** `constellate env`: the environment workbench. */
 import * as Command from "effect/cli/Command"
+import { check } from "./env-check.ts"
 import { list } from "./env-list.ts"
 import { show } from "./env-show.ts"
 import { trace } from "./env-trace.ts"
 
 export const env = Command.make("env").pipe(
   Command.withDescription("The environment workbench: look at environments, write, check, play and trace them"),
-  Command.withSubcommands([list, show, trace])
+  Command.withSubcommands([list, show, check, trace])
 )

@@ -16,6 +16,7 @@ import { UnknownName, WrongInput } from "./failure.ts"
 const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> = {
   alchemy: () => import("../../environments/alchemy/index.ts"),
   "frozen-lake": () => import("../../environments/frozen-lake/index.ts"),
+  learn2ask: () => import("../../environments/learn2ask/index.ts"),
   "optimal-control": () => import("../../environments/optimal-control/index.ts"),
   "pde-discovery": () => import("../../environments/pde-discovery/index.ts"),
   "grid-navigation": () => import("../../environments/grid-navigation/index.ts"),

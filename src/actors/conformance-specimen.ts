@@ -1,0 +1,143 @@
+/** What the checks of an environment look at: packs of it, single episodes, and lifecycles of its agents. */
+import { type Agents, type Environment, initialContext, type Rng } from "../environment.ts"
+import { stream } from "../kernels/random.ts"
+import { outcomeOf } from "../machines/agent.ts"
+import type { Lifecycle } from "../machines/episode.ts"
+import { given, type GivenTask } from "../machines/given-task.ts"
+import type { Pack } from "../machines/packs.ts"
+import type { Solve } from "../machines/solve.ts"
+import { freshPacks, type TaskSet } from "./rollout.ts"
+
+export type AgentName = keyof Agents<unknown>
+
+export const agentNames: ReadonlyArray<AgentName> = ["random", "oracle", "careful", "amnesiac"]
+
+export interface Verdict {
+  readonly passed: boolean
+  readonly warning: boolean
+  readonly message: string
+  readonly evidence: unknown
+}
+
+/** Passes when nothing is wrong; otherwise tells the first thing that is, and how many there are. */
+export const verdict = (
+  problems: ReadonlyArray<string>,
+  summary: string,
+  evidence: unknown = null,
+  warnings: ReadonlyArray<string> = []
+): Verdict => {
+  const [first] = problems.length > 0 ? problems : warnings
+  const others = Math.max(problems.length, problems.length > 0 ? 0 : warnings.length) - 1
+  return {
+    passed: problems.length === 0,
+    warning: problems.length === 0 && warnings.length > 0,
+    message: first === undefined ? summary : `${first}${others > 0 ? ` (and ${others} more)` : ""}`,
+    evidence
+  }
+}
+
+/** One episode with all states that it went through; `solves[i]` is the one before `replies[i]`. */
+export interface Played {
+  readonly task: GivenTask
+  readonly label: string
+  readonly replies: ReadonlyArray<string>
+  readonly solves: ReadonlyArray<Solve>
+}
+
+/** What an environment may draw from at a step of an episode with that label. */
+export const rngOf =
+  (label: string) =>
+  (step: number): Rng =>
+    stream("check", label, step)
+
+/** Says what comes next in an episode. */
+export type Speaker = (solve: Solve, step: number) => string
+
+export const speaker =
+  ({ environment, knowledge }: GivenTask, agent: AgentName, label: string): Speaker =>
+  ({ agent: { context } }, step) =>
+    environment.agents[agent](
+      { kind: "solve", messages: context.messages },
+      initialContext,
+      stream("check", label, agent, step),
+      agent === "oracle" ? knowledge : undefined
+    )
+
+/** Plays to the end, or to `maxSteps`. */
+export const play = (task: GivenTask, label: string, speak: Speaker, maxSteps = 1000): Played => {
+  const { begin, take } = given(task, { style: "chat", context: initialContext, maxSteps })
+  const solves = [begin()]
+  const replies: Array<string> = []
+  for (let solve = solves[0]!; outcomeOf(solve.agent) === undefined; solves.push(solve)) {
+    replies.push(speak(solve, replies.length))
+    solve = take(solve, replies.at(-1)!, rngOf(label)(replies.length - 1))
+  }
+  return { task, label, replies, solves }
+}
+
+/** What an episode looked like, as text that can be compared. */
+export const transcript = ({ solves }: Pick<Played, "solves">): string => {
+  const { agent, memory, world } = solves.at(-1)!
+  return JSON.stringify([agent.context, agent.value, memory, world.output])
+}
+
+export interface Specimen {
+  readonly taskSet: TaskSet
+  readonly environment: Environment
+  readonly seed: number
+  readonly packSize: number
+  /** Sampled anew, so that no two callers share what an environment may spoil. */
+  readonly packs: () => Array<Pack>
+  /** The tasks of the first packs, at their first and last position. */
+  readonly tasks: () => Array<GivenTask>
+  /** A lifecycle of an agent on each pack; lived once. */
+  readonly lives: (agent: AgentName) => ReadonlyArray<Lifecycle>
+}
+
+/** Lives the lifecycle of an agent in a pack at once. */
+export type Live = (pack: Pack, agent: AgentName, contexts?: ReadonlyArray<string>) => Lifecycle
+
+/** Enough for what is true of every task or of none. */
+const samples = 3
+
+export const specimen = (
+  taskSet: TaskSet,
+  at: { readonly packs: number; readonly packSize: number; readonly seed: number },
+  live: Live
+): Specimen => {
+  const { packSize, seed } = at
+  const { environment, options } = taskSet
+  const lived = new Map<AgentName, ReadonlyArray<Lifecycle>>()
+  const packs = () => freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count: at.packs, size: packSize })
+  return {
+    taskSet,
+    environment,
+    seed,
+    packSize,
+    packs,
+    tasks: () =>
+      packs()
+        .slice(0, samples)
+        .flatMap((pack) =>
+          [0, packSize - 1].map((position) => ({
+            environment,
+            options,
+            knowledge: pack.knowledge(),
+            task: pack.task(position),
+            position,
+            packSize
+          }))
+        ),
+    lives: (agent) => {
+      if (!lived.has(agent))
+        lived.set(
+          agent,
+          packs().map((pack) => live(pack, agent))
+        )
+      return lived.get(agent)!
+    }
+  }
+}
+
+/** Where in a lifecycle something was seen. */
+export const place = ({ position }: GivenTask, step: number): string => `position ${position}, step ${step + 1}`

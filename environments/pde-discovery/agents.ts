@@ -65,7 +65,7 @@ const careful: Agent = (prompt, context) => {
     const samples = known(prompt, context)
     return samples.length === 0 ? nothingLearnt : hintsBlock.write(written(samples))
   }
-  const told = supportIn(/^- f\(u\) = (.*)$/m.exec(context)?.[1])
+  const told = supportIn(/- f\(u\) = (.*)$/m.exec(context)?.[1])
   return investigate(prompt, () => told ?? likelySupport(known(prompt, context), read(prompt).mostTerms))
 }
 

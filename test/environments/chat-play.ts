@@ -65,7 +65,7 @@ export const lifecycle = (
   const { pack, packSize } = at
   const knowledge = environment.knowledge.sample(stream("pack", pack), { options, packSize })
   const handed = agentName === "oracle" ? knowledge : undefined
-  const rng = stream("agent", agentName, pack)
+  const rng = stream("agent", pack)
   let memory = environment.memory?.({ options, knowledge, packSize })
   let context = initialContext
   const played: Played = {

@@ -77,7 +77,7 @@ const limitGraph = (config: TransformerConfig, flat: Float32Array, prepacked: bo
     return made
   }
   const layers = parameters(config)
-    .filter(({ name }) => /_proj\.weight$/.test(name))
+    .filter(({ name }) => name.endsWith("_proj.weight"))
     .map(({ name }) => weights.get(name)!)
   const table = weights.get("model.embed_tokens.weight")!
   const open = async (): Promise<Work> => {

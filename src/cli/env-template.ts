@@ -1,0 +1,227 @@
+/** What `env new` writes: a complete environment to change, with its test. Neither text holds a template string. */
+
+export interface Template {
+  readonly id: string
+  /** Where the environment API is imported from. */
+  readonly api: string
+  /** Where the test imports `it` from. */
+  readonly tests: string
+}
+
+const titleOf = (id: string): string =>
+  id
+    .split("-")
+    .map((word) => word[0]!.toUpperCase() + word.slice(1))
+    .join(" ")
+
+export const environmentSource = ({ api, id }: Template): string => String.raw`/**
+ * ${titleOf(id)}: a goal lies a few tiles to the left or right. Three levers move you left, right or not at all; which
+ * lever does what is hidden, and the same for all tasks of a pack.
+ */
+import { Effect, Schema } from "effect"
+import { assign, setup } from "xstate"
+import {
+  type Agent,
+  answerBlock,
+  defineEnvironment,
+  type Ending,
+  type EnvironmentEvent,
+  hintsBlock,
+  type Parsed,
+  type Prompt,
+  type Start
+} from "${api}"
+
+const levers = ["1", "2", "3"] as const
+const moves = ["left", "right", "nothing"] as const
+type Move = (typeof moves)[number]
+
+// What there is to set (every option has a default), what is hidden, and what a task is: all of it JSON.
+const count = (value: number) =>
+  Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 6 })).pipe(
+    Schema.withDecodingDefaultTypeKey(Effect.succeed(value))
+  )
+const Options = Schema.Struct({ farthest: count(3), stepCap: count(4) })
+const Knowledge = Schema.Array(Schema.Literals(moves)) // What levers 1 to 3 do.
+const Task = Schema.Struct({ distance: Schema.Int }) // Tiles to the goal, negative to the left.
+
+// The dynamics: pure functions, and a machine that calls them.
+interface Walk {
+  readonly knowledge: ReadonlyArray<Move>
+  readonly stepCap: number
+  readonly distance: number
+  readonly taken: ReadonlyArray<readonly [lever: string, move: Move]>
+}
+const pull = (walk: Walk, lever: string): Walk => {
+  const move = walk.knowledge[Number(lever) - 1]!
+  const distance = walk.distance - { left: -1, right: 1, nothing: 0 }[move]
+  return { ...walk, distance, taken: [...walk.taken, [lever, move]] }
+}
+const ending = (outcome: Ending["outcome"], success = outcome === "success") =>
+  ({ type: "final", output: { success, reward: success ? 1 : 0, outcome } }) as const
+
+const machine = setup({
+  types: {} as {
+    context: Walk
+    events: EnvironmentEvent<string>
+    input: Start<typeof Options.Type, typeof Knowledge.Type, typeof Task.Type>
+    output: Ending
+  },
+  guards: {
+    onGoal: ({ context }) => context.distance === 0,
+    outOfSteps: ({ context }) => context.taken.length >= context.stepCap
+  },
+  actions: { pull: assign(({ context, event }) => (event.type === "answer" ? pull(context, event.action) : context)) }
+}).createMachine({
+  id: "${id}",
+  context: ({ input: { knowledge, options, task } }) => ({ ...task, knowledge, stepCap: options.stepCap, taken: [] }),
+  initial: "walking",
+  states: {
+    walking: {
+      always: [
+        { guard: "onGoal", target: "onGoal" },
+        { guard: "outOfSteps", target: "outOfSteps" }
+      ],
+      on: { answer: { actions: "pull" }, malformed: { target: "misread" } }
+    },
+    onGoal: ending("success"),
+    outOfSteps: ending("truncated"),
+    misread: ending("malformed")
+  },
+  output: ({ event }) => event.output as Ending
+})
+
+// Words for language models. Feedback and hints have one form, so that agents read both alike.
+const line = ([lever, move]: readonly [string, string]) => "Lever " + lever + ": " + move + "."
+const said = ({ taken }: Walk) => taken.slice(-1).map(line).join("")
+const rules =
+  "You want to reach a goal. You have three levers: one moves you left by a tile, one right, one does nothing.\n" +
+  "Which is which is hidden, and stays the same for a while. Answer with one, like this: <answer>1</answer>"
+const user = ({ distance, stepCap, taken }: Walk) => {
+  const goal = "The goal is " + Math.abs(distance) + " tiles to the " + (distance < 0 ? "left." : "right.")
+  return ["Step " + (taken.length + 1) + "/" + stepCap + ".", ...taken.slice(-1).map(line), goal].join(" ")
+}
+const parse = (answer: string | undefined): Parsed<string> =>
+  levers.some((lever) => lever === answer) ? { action: answer! } : { why: "expected one lever, 1, 2 or 3" }
+
+// Agents read prompts and write replies as a language model would, and keep nothing between calls.
+type Known = ReadonlyMap<string, string>
+const found = (text: string, form: RegExp): Known =>
+  new Map([...text.matchAll(form)].map(([, lever, move]) => [lever!, move!]))
+const textOf = ({ messages }: Pick<Prompt, "messages">) => messages.map(({ content }) => content).join("\n")
+const wanted = (prompt: Prompt) => (textOf(prompt).endsWith("left.") ? "left" : "right")
+/** A lever that is known to do what is wanted, or else one that nothing is known of. */
+const choices = (known: Known, wanted: string) => {
+  const right = levers.filter((lever) => known.get(lever) === wanted)
+  return right.length > 0 ? right : levers.filter((lever) => !known.has(lever))
+}
+const nothingLearnt = hintsBlock.write("null")
+const careful: Agent = (prompt, _, rng) => {
+  const known = found(textOf(prompt), /Lever ([1-3]): (left|right|nothing)/g)
+  if (prompt.kind === "solve") return answerBlock.write(rng.pick(choices(known, wanted(prompt))))
+  return known.size === 0 ? nothingLearnt : hintsBlock.write([...known].map(line).join("\n"))
+}
+
+// The same in few words, to train small policies: "1 L" means that lever 1 moves left, "R2" a goal two tiles right.
+const letter = { left: "L", right: "R", nothing: "." } as const
+const words = ({ taken }: Walk) => taken.map(([lever, move]) => lever + " " + letter[move])
+const offset = (distance: number) => (distance < 0 ? "L" : "R") + Math.abs(distance)
+const offsets = Array.from({ length: 12 }, (_, i) => [offset(-i - 1), offset(i + 1)]).flat()
+
+export default defineEnvironment({
+  id: "${id}",
+  title: "${titleOf(id)}",
+  options: Options,
+  presets: { train: {}, hard: { farthest: 5, stepCap: 6 } },
+  knowledge: {
+    schema: Knowledge,
+    sample: (rng) => rng.shuffle(moves),
+    describe: (knowledge) => knowledge.map((move, i) => line([levers[i]!, move])).join("\n")
+  },
+  task: {
+    schema: Task,
+    sample: (rng, { options }) => ({ distance: rng.pick([-1, 1]) * rng.int(1, options.farthest) })
+  },
+  machine,
+  chat: { system: () => rules, user: ({ context }) => user(context), parse: (reply) => parse(answerBlock.read(reply)) },
+  terse: {
+    vocabulary: [..."123LR.?", "R0", ...offsets],
+    system: () => "",
+    user: ({ context }) => [...words(context).slice(-1), offset(context.distance)].join(" "),
+    parse: (reply) => parse(/^[LR] ([1-3])$/.exec(reply)?.[1]), // Where to go, and the lever thought to lead there.
+    trajectory: ({ context }) => words(context).join(" "),
+    replyTokens: { solve: 2, update: 7 }
+  },
+  feedback: {
+    step: ({ context }) => said(context),
+    end: ({ context }) => said(context) + (context.distance === 0 ? " You reached the goal." : " You did not arrive.")
+  },
+  agents: {
+    random: ({ kind }, _, rng) => (kind === "update" ? nothingLearnt : answerBlock.write(rng.pick(levers))),
+    oracle: (prompt, _, __, knowledge) =>
+      prompt.kind === "update" ? nothingLearnt : answerBlock.write(levers[knowledge!.indexOf(wanted(prompt))]!),
+    careful,
+    amnesiac: (prompt, context, rng) => (prompt.kind === "update" ? nothingLearnt : careful(prompt, context, rng))
+  },
+  // Noisy demonstrations for the warm start: a drill in looking things up, then what a mediocre beginner does.
+  demonstrate: {
+    stages: ["drill", "mediocre"],
+    context: (stage, knowledge, rng) =>
+      rng.uniform() < (stage === "drill" ? 0.4 : 0.8)
+        ? ""
+        : levers.map((lever, i) => lever + " " + (rng.uniform() < 0.7 ? letter[knowledge[i]!] : "?")).join(" "),
+    reply: (stage, { kind, messages }, context, rng) => {
+      const knows = () => rng.uniform() < (stage === "drill" ? 0.95 : 0.6)
+      const known = found(context + " " + textOf({ messages }), /([1-3]) ([LR.])/g)
+      if (kind === "update") {
+        const kept = levers.map((lever) => lever + " " + ((knows() ? known.get(lever) : undefined) ?? "?"))
+        return { reply: kept.join(" "), recalled: false }
+      }
+      const wanted = /[LR](?=\d+$)/.exec(messages.at(-1)!.content)![0]
+      const lever = rng.pick(knows() ? choices(known, wanted) : levers)
+      return { reply: wanted + " " + lever, recalled: known.get(lever) === wanted }
+    }
+  }
+})
+`
+
+export const testSource = ({ id, tests }: Template): string => String.raw`import assert from "node:assert/strict"
+import { it } from "${tests}"
+import { createActor } from "xstate"
+import environment from "../../environments/${id}/index.ts"
+
+/** Lever 1 moves right, lever 2 left; the goal is two tiles to the right. */
+const input = {
+  options: { farthest: 3, stepCap: 3 },
+  knowledge: ["right", "left", "nothing"],
+  task: { distance: 2 },
+  memory: undefined,
+  position: 0,
+  packSize: 4
+}
+
+const play = (...answers: ReadonlyArray<string>) => {
+  const actor = createActor(environment.machine, { input }).start()
+  for (const answer of answers) {
+    const parsed = environment.chat.parse("<answer>" + answer + "</answer>")
+    actor.send("action" in parsed ? { type: "answer", ...parsed } : { type: "malformed", ...parsed })
+  }
+  return actor.getSnapshot()
+}
+
+it("${id}: the right lever, twice, reaches the goal", () => {
+  const end = play("1", "1")
+  assert.deepEqual(end.output, { success: true, reward: 1, outcome: "success" })
+  assert.equal(environment.feedback.end(end), "Lever 1: right. You reached the goal.")
+})
+
+it("${id}: a lever shows what it does, and what is hidden is not told before", () => {
+  assert.equal(environment.chat.user(play()), "Step 1/3. The goal is 2 tiles to the right.")
+  assert.equal(environment.chat.user(play("2")), "Step 2/3. Lever 2: left. The goal is 3 tiles to the right.")
+})
+
+it("${id}: running out of steps and answers that cannot be read end differently", () => {
+  assert.equal(play("3", "3", "3").output.outcome, "truncated")
+  assert.equal(play("4").output.outcome, "malformed")
+})
+`

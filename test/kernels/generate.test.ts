@@ -1,10 +1,12 @@
 /** Generation: what a row gets depends on its own prompt, uniforms and cap, and on nothing else. */
 import * as fc from "fast-check"
+import * as ort from "onnxruntime-node"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { generateGraph } from "../../src/kernels/generate.ts"
 import { initialize } from "../../src/kernels/initialize.ts"
 import { type GenerateRow, type Generated, type Model, openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
-import type { TransformerConfig } from "../../src/kernels/transformer.ts"
+import { causalMask, type TransformerConfig, weightConstants } from "../../src/kernels/transformer.ts"
 
 const shape = { vocabularySize: 19, hiddenSize: 16, innerSize: 24, layers: 2, heads: 4, headSize: 8 }
 const common = { ...shape, epsilon: 1e-6, ropeTheta: 100, maxPositions: 96 }
@@ -150,6 +152,48 @@ describe.each(configs)("with %s", (_, config) => {
     })
     expect(await generate(rows)).toEqual(stopped)
     expect(stopped.filter((reply, i) => reply.tokens.length < rows[i]!.uniforms.length).length).toBeGreaterThan(3)
+  })
+
+  it("runs no round more once every row has ended", async () => {
+    const graph = generateGraph(config, (g) => weightConstants(g, config, weights))
+    const session = await ort.InferenceSession.create(graph, { intraOpNumThreads: 1, logSeverityLevel: 4 })
+    const [P, T, most] = [2, 4, 30]
+    const rows = Array.from({ length: P }, () => ({ prompt: tokens(T), uniforms: uniforms(most) }))
+    const int32 = (numbers: ReadonlyArray<number>, dims: ReadonlyArray<number>) =>
+      new ort.Tensor("int32", Int32Array.from(numbers), dims)
+    const float32 = (numbers: ReadonlyArray<number>, dims: ReadonlyArray<number>) =>
+      new ort.Tensor("float32", Float32Array.from(numbers), dims)
+    const rounds = async (stop: number, limit: number) => {
+      const { laterTokens } = await session.run({
+        tokens: int32(
+          rows.flatMap(({ prompt }) => prompt),
+          [P, T]
+        ),
+        mask: float32([...causalMask(T)], [T, T]),
+        padding: float32(
+          Array.from({ length: P * T }, () => 0),
+          [P, 1, 1, T]
+        ),
+        last: int32([T - 1, 2 * T - 1], [P]),
+        lengths: int32([T, T], [P]),
+        uniforms: float32(
+          Array.from({ length: most * P }, (__, i) => rows[i % P]!.uniforms[Math.floor(i / P)]!),
+          [most, P, 1]
+        ),
+        limits: int32([limit, 1], [P]),
+        inverseTemperature: float32([1], []),
+        end: int32([stop], [])
+      })
+      return laterTokens!.dims[0]
+    }
+    expect(await rounds(-1, most)).toBe(most - 1)
+    expect(await rounds(-1, 7)).toBe(6)
+    expect(await rounds(-1, 1)).toBe(0)
+    // The first row's reply, cut at a token of its own.
+    const [reply] = await generate([rows[0]!], 1, -1)
+    const stop = reply!.tokens[4]!
+    expect(await rounds(stop, most)).toBe(reply!.tokens.indexOf(stop))
+    await session.release()
   })
 
   it("takes uniforms at both edges", async () => {

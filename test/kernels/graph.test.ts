@@ -78,15 +78,17 @@ describe("operators", () => {
     const at = (i: number, j: number, k: number) => 12 * i + 4 * j + k
     const results = await runGraph({ x }, (g, values) => ({
       reshaped: g.reshape(g.reshape(values.x, [6, 4]), [4, 6]),
-      // x[i, j, k] goes to [k, i, j] and from there to [j, k, i].
-      transposed: g.transpose(g.transpose(values.x, [2, 0, 1]), [2, 0, 1]),
+      // x[i, j, k] goes to [k, i, j] and from there to [i, k, j].
+      transposed: g.transpose(g.transpose(values.x, [2, 0, 1]), [1, 0, 2]),
+      swapped: g.transpose(g.reshape(values.x, [6, 1, 4]), [2, 1, 0]),
       unmoved: g.transpose(g.reshape(values.x, [2, 1, 3, 4]), [1, 0, 2, 3])
     }))
     expect(results["reshaped"]).toEqual([...x.data])
     expect(results["unmoved"]).toEqual([...x.data])
     expect(results["transposed"]).toEqual(
-      [0, 1, 2].flatMap((j) => [0, 1, 2, 3].flatMap((k) => [0, 1].map((i) => at(i, j, k))))
+      [0, 1].flatMap((i) => [0, 1, 2, 3].flatMap((k) => [0, 1, 2].map((j) => at(i, j, k))))
     )
+    expect(results["swapped"]).toEqual([0, 1, 2, 3].flatMap((k) => [0, 1, 2, 3, 4, 5].map((ij) => 4 * ij + k)))
   })
 
   it("an input, a value put out twice and one that others read can all be outputs", async () => {
@@ -117,6 +119,7 @@ describe("a loop", () => {
     const condition = g.input("going", "bool", [])
     const bound = g.input("trips", "int64", [])
     g.bind("one", begin, 0)
+    const one = g.div(begin, begin)
     const { carried, emitted } = g.loop(
       bound,
       condition,
@@ -125,8 +128,8 @@ describe("a loop", () => {
         { value: g.constant(new Float32Array(0), [0]), shape: ["seen"] }
       ],
       (body, round, [x, seen]) => {
-        // Reads the outer graph's input, and its own round.
-        const next = body.add(body.add(x!, body.div(begin, begin)), body.cast(body.mul(round, round), "float32"))
+        // Reads a value of the outer graph that nobody else does, and its own round.
+        const next = body.add(body.add(x!, one), body.cast(body.mul(round, round), "float32"))
         const all = body.concat([seen!, x!], 0)
         return {
           condition: body.reshape(body.lessOrEqual(next, body.scalar(stop)), []),

@@ -152,7 +152,7 @@ export class Graph {
    */
   output(given: Value, name: string): void {
     const current = { ...given, name: this.#renamed.get(given.name) ?? given.name }
-    const own = current.name === given.name && this.#nodes.some((node) => node.output.includes(given.name))
+    const own = this.#nodes.some((node) => node.output.includes(given.name))
     const value = own ? given : this.#unary("Identity", current)
     this.#renamed.set(given.name, this.#renamed.get(given.name) ?? name)
     for (const node of this.#nodes) {

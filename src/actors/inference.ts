@@ -35,7 +35,11 @@ export interface Answer {
   readonly policyVersion: number
 }
 
-type Message = { readonly type: "asked"; readonly asked: Asked } | { readonly type: "idle"; readonly worker: number }
+type Message =
+  | { readonly type: "asked"; readonly asked: Asked }
+  | { readonly type: "idle"; readonly worker: number }
+  /** A worker's thread has ended. The others go on; without any, nobody can be answered. */
+  | { readonly type: "gone" }
 
 export interface InferenceOptions extends ActorOptions {
   readonly style: Style
@@ -71,6 +75,12 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   let waiting: ReadonlyArray<Asked> = []
   const idle = new Set(workers.keys())
 
+  let alive = workers.length
+  const refuse = (asked: ReadonlyArray<Asked>, reason: string) => {
+    const error = Effect.fail(new PolicyError({ policy: name, reason }))
+    for (const { reply } of asked) Deferred.doneUnsafe(reply, error)
+  }
+
   const run = (worker: number, batch: ReadonlyArray<Asked>) => {
     const version = policyVersion()
     return workers[worker]!.call({
@@ -80,18 +90,19 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       temperature: batch[0]!.temperature,
       end
     }).pipe(
-      Effect.matchCause({
-        onFailure: (cause) => {
-          const error = new PolicyError({ policy: name, reason: String(cause) })
-          for (const { reply } of batch) Deferred.doneUnsafe(reply, Effect.fail(error))
+      Effect.match({
+        onFailure: ({ ended, message }): Message => {
+          refuse(batch, message)
+          return ended ? { type: "gone" } : { type: "idle", worker }
         },
-        onSuccess: (generated) => {
+        onSuccess: (generated): Message => {
           batch.forEach(({ reply }, i) => {
             Deferred.doneUnsafe(reply, Effect.succeed({ ...generated[i]!, policyVersion: version }))
           })
+          return { type: "idle", worker }
         }
       }),
-      Effect.andThen(Queue.offer(mailbox, { type: "idle", worker }))
+      Effect.flatMap((message) => Queue.offer(mailbox, message))
     )
   }
 
@@ -104,9 +115,14 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       const arrived: Array<Asked> = []
       for (const message of messages) {
         if (message.type === "idle") idle.add(message.worker)
+        else if (message.type === "gone") alive--
         else arrived.push(message.asked)
       }
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
+      if (alive === 0) {
+        refuse(waiting, "all model workers have ended")
+        waiting = []
+      }
       while (waiting.length > 0 && idle.size > 0) {
         const { batch, rest } = nextBatch(waiting, idle.size, budgetTokens)
         const worker = Math.min(...idle)
@@ -117,10 +133,10 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
     }
   }).pipe(
     Effect.onExit(() =>
-      Effect.sync(() => {
-        const error = new PolicyError({ policy: name, reason: "inference has stopped" })
-        for (const { reply } of waiting) Deferred.doneUnsafe(reply, Effect.fail(error))
-      })
+      Effect.andThen(
+        Queue.shutdown(mailbox),
+        Effect.sync(() => refuse(waiting, "inference has stopped"))
+      )
     ),
     Effect.forkScoped({ startImmediately: true })
   )

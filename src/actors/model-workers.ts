@@ -27,7 +27,11 @@ export type ModelCall =
 export type ModelAnswer = { readonly id: number } & ({ readonly result: unknown } | { readonly failure: string })
 
 /** A worker thread ended, did not answer in time, or its model refused a call. */
-export class ModelFailure extends Schema.TaggedError<ModelFailure>()("ModelFailure", { reason: Schema.String }) {
+export class ModelFailure extends Schema.TaggedError<ModelFailure>()("ModelFailure", {
+  reason: Schema.String,
+  /** The thread will not answer any call any more. */
+  ended: Schema.Boolean
+}) {
   override get message() {
     return `model worker: ${this.reason}`
   }
@@ -80,7 +84,7 @@ const openWorker = (config: TransformerConfig, threads: number) => {
   let calls = 0
   let ended: ModelFailure | undefined
   const end = (reason: string): void => {
-    ended ??= new ModelFailure({ reason })
+    ended ??= new ModelFailure({ reason, ended: true })
     for (const answer of waiting.values()) answer(Effect.fail(ended))
     waiting.clear()
   }
@@ -88,7 +92,9 @@ const openWorker = (config: TransformerConfig, threads: number) => {
     const reply = waiting.get(answer.id)
     waiting.delete(answer.id)
     reply?.(
-      "failure" in answer ? Effect.fail(new ModelFailure({ reason: answer.failure })) : Effect.succeed(answer.result)
+      "failure" in answer
+        ? Effect.fail(new ModelFailure({ reason: answer.failure, ended: false }))
+        : Effect.succeed(answer.result)
     )
   })
   worker.on("error", (error: Error) => end(error.message))
@@ -109,7 +115,9 @@ const openWorker = (config: TransformerConfig, threads: number) => {
       Effect.timeoutOrElse({
         duration: callMillis,
         orElse: () =>
-          Effect.fail(new ModelFailure({ reason: `${asked.type} was not answered in ${callMillis / 1000} s` }))
+          Effect.fail(
+            new ModelFailure({ reason: `${asked.type} was not answered in ${callMillis / 1000} s`, ended: true })
+          )
       })
     )
   return { worker: { call } satisfies ModelWorker, publish: post, stop: Effect.ignore(call({ type: "stop" })) }

@@ -1,0 +1,160 @@
+/** The inference actor in front of workers of straw: what it promises does not depend on a model. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber } from "effect"
+import { makeInference } from "../../src/actors/inference.ts"
+import { type ModelCall, ModelFailure, type ModelWorkers } from "../../src/actors/model-workers.ts"
+import { stream } from "../../src/kernels/random.ts"
+import type { Request } from "../../src/policies/policy.ts"
+import type { Tokenizer } from "../../src/policies/tokenizer.ts"
+
+/** Letters are tokens; 0 ends a reply. */
+const tokenizer: Tokenizer = {
+  encode: (text) => [...text].map((letter) => letter.charCodeAt(0)),
+  decode: (tokens) => String.fromCharCode(...tokens),
+  vocabularySize: 128,
+  end: 0,
+  ends: [0],
+  pad: 0
+}
+
+type Generate = Extract<ModelCall, { readonly type: "generate" }>
+
+/** Says the last letter of the prompt again and ends, if there is room for an end. */
+const echo = ({ rows }: Generate) =>
+  rows.map(({ prompt, uniforms }) => {
+    const tokens = [prompt.at(-1)!, 0].slice(0, uniforms.length)
+    return { tokens, logprobs: tokens.map(() => -1) }
+  })
+
+const workersOf = (
+  ...answers: ReadonlyArray<(call: Generate) => Effect.Effect<ReturnType<typeof echo>, ModelFailure>>
+): ModelWorkers => ({
+  workers: answers.map((answer) => ({ call: (call) => answer(call as never) as never })),
+  publish: () => Effect.void
+})
+
+const request = (text: string, more: Partial<Request> = {}): Request => ({
+  kind: "update",
+  messages: [{ role: "user", content: text }],
+  previous: undefined,
+  context: "",
+  knowledge: undefined,
+  rng: stream("inference", text),
+  temperature: 1,
+  maxTokens: 4,
+  ...more
+})
+
+const policyOver = (workers: ModelWorkers, version = () => 7) =>
+  makeInference({ name: "straw", style: "terse", tokenizer, workers, maxPositions: 40, policyVersion: version })
+
+const together = { concurrency: "unbounded" } as const
+
+describe("inference", () => {
+  it.effect("answers each request with its own reply, however they are batched", () =>
+    Effect.gen(function* () {
+      const sizes: Array<number> = []
+      const answer = (call: Generate) => {
+        sizes.push(call.rows.length)
+        return Effect.as(Effect.yieldNow, echo(call))
+      }
+      const policy = yield* policyOver(workersOf(answer, answer))
+      const texts = Array.from({ length: 60 }, (_, i) => "x".repeat(i % 20) + String.fromCharCode(65 + (i % 26)))
+      const replies = yield* Effect.forEach(texts, (text) => policy.reply(request(text)), together)
+      expect(replies.map(({ text }) => text)).toEqual(texts.map((text) => text.at(-1)))
+      expect(replies.every(({ policyVersion }) => policyVersion === 7)).toBe(true)
+      expect(sizes.reduce((a, b) => a + b)).toBe(60)
+      // Two padded lengths, two workers: far fewer calls than requests.
+      expect(sizes.length).toBeLessThan(20)
+    })
+  )
+
+  it.effect("goes on from the tokens of the step before and tokenises the new message only", () =>
+    Effect.gen(function* () {
+      const policy = yield* policyOver(workersOf((call) => Effect.succeed(echo(call))))
+      const { promptTokens } = yield* policy.reply(
+        request("never looked at", {
+          messages: [
+            { role: "user", content: "a" },
+            { role: "assistant", content: "?" },
+            { role: "user", content: "b" }
+          ],
+          previous: { promptTokens: [97], tokens: [1, 2] }
+        })
+      )
+      expect(promptTokens).toEqual([97, 1, 2, 98])
+    })
+  )
+
+  it.effect("a terse step is complete at its cap, an update that reaches it is cut off", () =>
+    Effect.gen(function* () {
+      const policy = yield* policyOver(workersOf((call) => Effect.succeed(echo(call))))
+      const capped = { maxTokens: 1 }
+      const solve = yield* policy.reply(request("a", { kind: "solve", ...capped }))
+      const update = yield* policy.reply(request("a", capped))
+      expect([solve.truncated, update.truncated]).toEqual([false, true])
+      expect((yield* policy.reply(request("a"))).truncated).toBe(false)
+    })
+  )
+
+  it.effect("refuses a prompt that leaves no room, and goes on", () =>
+    Effect.gen(function* () {
+      const policy = yield* policyOver(workersOf((call) => Effect.succeed(echo(call))))
+      const error = yield* Effect.flip(policy.reply(request("x".repeat(40))))
+      expect(error.message).toBe("policy straw: a prompt of 40 tokens leaves no room in 40 positions")
+      expect((yield* policy.reply(request("y"))).text).toBe("y")
+    })
+  )
+
+  it.effect("a call that fails fails its own requests; the worker is used again", () =>
+    Effect.gen(function* () {
+      let calls = 0
+      const policy = yield* policyOver(
+        workersOf((call) =>
+          ++calls === 1 ? Effect.fail(new ModelFailure({ reason: "no", ended: false })) : Effect.succeed(echo(call))
+        )
+      )
+      expect((yield* Effect.flip(policy.reply(request("a")))).message).toBe("policy straw: model worker: no")
+      expect((yield* policy.reply(request("b"))).text).toBe("b")
+    })
+  )
+
+  it.effect("a thread that ends takes only its batch with it; without any, requests are refused", () =>
+    Effect.gen(function* () {
+      const ends = () => Effect.fail(new ModelFailure({ reason: "the thread has ended", ended: true }))
+      let healthy = true
+      const policy = yield* policyOver(workersOf(ends, (call) => (healthy ? Effect.succeed(echo(call)) : ends())))
+      const exits = yield* Effect.forEach(
+        ["a", "b", "c", "d"],
+        (text) => Effect.exit(policy.reply(request(text))),
+        together
+      )
+      expect(exits.filter(Exit.isFailure).length).toBeLessThanOrEqual(2)
+      expect((yield* policy.reply(request("e"))).text).toBe("e")
+      healthy = false
+      yield* Effect.flip(policy.reply(request("f")))
+      const refused = yield* Effect.flip(policy.reply(request("g")))
+      expect(refused.message).toBe("policy straw: all model workers have ended")
+    })
+  )
+
+  it.effect("who is interrupted while waiting takes the request back", () =>
+    Effect.gen(function* () {
+      const asked: Array<number> = []
+      const policy = yield* policyOver(
+        workersOf((call) => {
+          asked.push(...call.rows.map(({ prompt }) => prompt.at(-1)!))
+          return call.rows.some(({ prompt }) => prompt.at(-1) === 97) ? Effect.never : Effect.succeed(echo(call))
+        })
+      )
+      const busy = yield* Effect.forkChild(policy.reply(request("a")), { startImmediately: true })
+      yield* Effect.yieldNow
+      yield* Effect.yieldNow
+      const waiting = yield* Effect.forkChild(policy.reply(request("b")), { startImmediately: true })
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(waiting)
+      yield* Fiber.interrupt(busy)
+      expect(asked).toEqual([97])
+    })
+  )
+})

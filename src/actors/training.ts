@@ -39,7 +39,7 @@ export interface TrainingNews {
   readonly success?: ReadonlyArray<number>
 }
 
-export interface TrainingOptions {
+export interface TrainingOptions<E> {
   readonly config: TrainingConfig
   readonly taskSets: ReadonlyArray<TaskSet>
   /** The policy to begin with, when no checkpoint is there to go on from. */
@@ -47,7 +47,7 @@ export interface TrainingOptions {
   /** How conversations are rendered; needed in style `chat`. */
   readonly chat?: Chat | undefined
   readonly folder: RunFolder
-  readonly estimate: (experiences: ReadonlyArray<Experience>) => Credit
+  readonly estimate: (experiences: ReadonlyArray<Experience>) => Effect.Effect<Credit, E>
   readonly onNews: (news: TrainingNews) => Effect.Effect<void>
 }
 
@@ -96,7 +96,7 @@ const warmStartFile = "warm-start.jsonl"
 const beforeFile = "before.json"
 const warmStartFolder = "warm-start"
 
-export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
+export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>) {
   const { config, folder, onNews, taskSets } = options
   const { rollout: rolling, seed } = config
   const files = yield* FileSystem.FileSystem
@@ -284,7 +284,7 @@ export const train = Effect.fnUntraced(function* (options: TrainingOptions) {
         })
       }
       const sampled = yield* Clock.currentTimeMillis
-      const credit = options.estimate(
+      const credit = yield* options.estimate(
         experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
       )
       const rate = updateRate(update, config)
@@ -350,7 +350,11 @@ const evaluationConcurrency = 256
 const isWarmStart = ({ value }: CourseSnapshot): boolean => value === "drilling" || value === "settling"
 
 /** The last intact checkpoint, of the updates or of the warm start, or else the policy that was given. */
-const begin = Effect.fnUntraced(function* ({ config, folder, policy }: TrainingOptions) {
+const begin = Effect.fnUntraced(function* ({
+  config,
+  folder,
+  policy
+}: Pick<TrainingOptions<never>, "config" | "folder" | "policy">) {
   const { maximum, minimum, recall, settle } = config.warmStart
   const plan = {
     drill: { maximum, minimum, recall },

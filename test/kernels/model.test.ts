@@ -85,7 +85,7 @@ describe.each(configs.map((config) => [describeConfig(config), config] as const)
     await model.release()
   })
 
-  it("what stands beside or behind a sequence does not reach it", async () => {
+  it("what stands beside or behind does not reach a token", async () => {
     const model = openModel(config)
     const rows = someRows(config, [16, 12, 5], () => true)
     const together = await model.score(flat, rows, { temperature: 1 })
@@ -93,6 +93,12 @@ describe.each(configs.map((config) => [describeConfig(config), config] as const)
       const [alone] = await model.score(flat, [row], { temperature: 1 })
       alone!.forEach((logprob, t) => expect(logprob).toBeCloseTo(together[i]![t]!, 5))
     }
+    const [begin] = await model.score(
+      flat,
+      [{ tokens: rows[0]!.tokens.slice(0, 8), positions: rows[0]!.positions.slice(0, 7) }],
+      { temperature: 1 }
+    )
+    begin!.forEach((logprob, t) => expect(logprob).toBeCloseTo(together[0]![t]!, 5))
     await model.release()
   })
 })

@@ -27,7 +27,12 @@ const startsWith = (whole: ReadonlyArray<number>, start: ReadonlyArray<number>):
  * what it saw when it was sampled, so losses and gradients are those of separate sequences, at a fraction of the work.
  */
 export const mergeCalls = (calls: ReadonlyArray<Call>): Array<Sequence> => {
-  const merged: Array<{ tokens: Array<number>; positions: Array<number>; behaviourLogprobs: Array<number>; calls: Array<number> }> = []
+  const merged: Array<{
+    tokens: Array<number>
+    positions: Array<number>
+    behaviourLogprobs: Array<number>
+    calls: Array<number>
+  }> = []
   calls.forEach((call, i) => {
     let open = merged.at(-1)
     if (open === undefined || !startsWith(call.promptTokens, open.tokens)) {

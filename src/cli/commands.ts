@@ -33,6 +33,7 @@ const commands: Record<string, readonly [description: string, load: () => Promis
     () => import("./env.ts").then(({ env }) => env)
   ],
   credit: ["Credit assignment on its own, over files", () => import("./credit.ts").then(({ credit }) => credit)],
+  serve: ["An OpenAI-compatible endpoint for a policy", () => import("./serve.ts").then(({ serve }) => serve)],
   runs: ["Run folders: list them, show one", () => import("./runs.ts").then(({ runs }) => runs)],
   doctor: [
     "What this machine can do, and what to do about what is missing",

@@ -91,7 +91,7 @@ export const evaluate = Command.make(
 export const evalCommand = evaluate
 
 const evaluateWith = Effect.fnUntraced(function* (policy: string, taskSet: Chosen, config: EvalConfig) {
-  const { lifecycle, style: _style, temperature, thinking: _thinking, ...options } = config
+  const { lifecycle, remote: _remote, style: _style, temperature, thinking: _thinking, ...options } = config
   const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
   const report = yield* reporter(`evaluation on ${taskSet.environment.id}`, lifecyclesOf(options))
   const settings = lifecycleSettings(lifecycle, temperature)

@@ -1,15 +1,33 @@
-/** Policies by what is written for POLICY: `scripted:NAME`, a checkpoint folder, or a run folder (its last checkpoint). */
+/** Policies by what is written for POLICY: `scripted:NAME`, `openai:MODEL@URL`, a checkpoint folder, or a run folder. */
 import { Effect, FileSystem, Layer, type PlatformError, Schema } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { makeInference } from "../actors/inference.ts"
 import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
+import { defaultRemote, makeRemote } from "../actors/remote.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
-import { openChat } from "../policies/chat.ts"
+import { type Chat, openChat } from "../policies/chat.ts"
 import { type Checkpoint, readCheckpoint } from "../policies/checkpoint.ts"
 import { type CheckpointError, errorIn } from "../policies/checkpoint-file.ts"
+import { readEndpoint } from "../policies/openai.ts"
 import { Policy } from "../policies/policy.ts"
 import { layerScripted, scriptedAgents } from "../policies/scripted.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
+
+const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
+  schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
+
+const positive = Schema.Finite.check(Schema.isGreaterThan(0))
+const count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** The key `remote` of a configuration: how a server is asked. */
+const RemoteConfig = Schema.Struct({
+  concurrency: withDefault(Schema.Int.check(Schema.isGreaterThan(0)), defaultRemote.concurrency),
+  requestsPerMinute: withDefault(count, defaultRemote.requestsPerMinute),
+  timeoutSeconds: withDefault(positive, defaultRemote.timeoutSeconds),
+  retries: withDefault(count, defaultRemote.retries),
+  backoffSeconds: withDefault(positive, defaultRemote.backoffSeconds)
+})
 
 /** The keys of a configuration that say how a policy is talked to. */
 export const policyFields = {
@@ -18,7 +36,8 @@ export const policyFields = {
   ),
   thinking: Schema.optionalKey(
     Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })
-  )
+  ),
+  remote: Schema.optionalKey(RemoteConfig)
 }
 
 export interface PolicyOptions extends Schema.Struct.Type<typeof policyFields> {
@@ -34,7 +53,11 @@ export const openPolicy = Effect.fnUntraced(function* (
   text: string,
   options: PolicyOptions
 ): Effect.fn.Return<Layer.Layer<Policy>, PolicyFault, FileSystem.FileSystem> {
-  const { environment, style, thinking } = options
+  const { environment, remote, style, thinking } = options
+  if (text.startsWith("openai:")) return yield* openRemote(text, options)
+  if (remote !== undefined) {
+    return yield* new WrongInput({ field: "remote", value: "given", expected: "nothing: the policy is on no server" })
+  }
   if (!text.startsWith("scripted:")) return yield* openCheckpoint(text, options)
   const name = text.slice("scripted:".length)
   const agent = scriptedAgents.find((known) => known === name)
@@ -52,14 +75,37 @@ export const openPolicy = Effect.fnUntraced(function* (
   return layerScripted(environment, agent)
 })
 
+const openRemote = Effect.fnUntraced(function* (
+  text: string,
+  { remote = defaultRemote, style, thinking }: PolicyOptions
+) {
+  const endpoint = readEndpoint(text)
+  if (endpoint === undefined) {
+    const expected = `openai:MODEL@URL with the base address of a server, such as https://api.openai.com/v1; the key comes from OPENAI_API_KEY`
+    return yield* new WrongInput({ field: "POLICY", value: withoutPassword(text), expected })
+  }
+  if (style === "terse") {
+    return yield* new WrongInput({ field: "style", value: style, expected: `"chat", which servers speak` })
+  }
+  const policy = Effect.orDie(makeRemote(text, endpoint, { ...remote, thinking }))
+  return Layer.provide(Layer.effect(Policy, policy), FetchHttpClient.layer)
+})
+
+const withoutPassword = (text: string): string => text.replace(/\/\/[^/@]*@/, "//...@")
+
 /** The policy folder that a path means: itself, or the last checkpoint of a run. */
 export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
+  if (path.startsWith("openai:")) {
+    const expected =
+      "a checkpoint folder or a run folder: a server's weights are out of reach, for training and for serving"
+    return yield* new WrongInput({ field: "POLICY", value: withoutPassword(path), expected })
+  }
   if (!(yield* files.exists(path))) {
     return yield* new WrongInput({
       field: "POLICY",
       value: path,
-      expected: `scripted:NAME (${scriptedAgents.join(", ")}), a checkpoint folder or a run folder`
+      expected: `scripted:NAME (${scriptedAgents.join(", ")}), a checkpoint folder, a run folder or openai:MODEL@URL`
     })
   }
   return yield* readCheckpoint(yield* policyFolderOf(path))
@@ -114,11 +160,15 @@ export const openStyle = Effect.fnUntraced(function* (
     })
   }
   const chat = yield* openChatOf(path, checkpoint)
-  if (thinking !== undefined && !chat.canSwitchThinking) {
-    const expected = `nothing: the chat template of ${path} has no such switch (enable_thinking)`
-    return yield* new WrongInput({ field: "thinking", value: thinking, expected })
-  }
+  yield* checkThinking(path, chat, thinking)
   return chat
+})
+
+/** A switch that the template does not know would be set in vain. */
+export const checkThinking = Effect.fnUntraced(function* (path: string, chat: Chat, thinking: boolean | undefined) {
+  if (thinking === undefined || chat.canSwitchThinking) return
+  const expected = `nothing: the chat template of ${path} has no such switch (enable_thinking)`
+  return yield* new WrongInput({ field: "thinking", value: thinking, expected })
 })
 
 /** The chat template of a policy folder. */

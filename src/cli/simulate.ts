@@ -56,7 +56,7 @@ export const simulate = Command.make(
     if (env.length > 1) return yield* new WrongInput({ field: "--env", value: env, expected: "one environment" })
     const taskSet = yield* openTaskSet(env[0]!, 0, all)
     const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
-    const { lifecycle, style: _style, temperature, thinking: _thinking, ...options } = config
+    const { lifecycle, remote: _remote, style: _style, temperature, thinking: _thinking, ...options } = config
     const result = yield* Effect.scoped(
       Effect.gen(function* () {
         const write = Option.isSome(out) ? yield* traceFile(out.value) : () => Effect.void

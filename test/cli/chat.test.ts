@@ -1,9 +1,15 @@
 /** Language models from folders: evaluated, simulated and trained in chat style, with models small enough for a test. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Schema } from "effect"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
+import { makeSpark } from "../../src/actors/spark.ts"
+import { TrainingConfig } from "../../src/actors/training-config.ts"
+import { writeCheckpoint } from "../../src/policies/checkpoint.ts"
 import { runCommandLine } from "../fixtures/command-line.ts"
+import { guess } from "../fixtures/guess.ts"
 import { longer } from "../fixtures/language-model.ts"
 
 const root = mkdtempSync(join(tmpdir(), "constellate-chat-"))
@@ -145,6 +151,23 @@ describe("a checkpoint folder that speaks chat", () => {
     expect(JSON.parse(readFileSync(join(last, "constellate.json"), "utf8"))).toMatchObject({ style: "chat" })
     const again = await runCommandLine("eval", run, ...parrot, ...short, "--packs", "1", "--pack-size", "1", "--json")
     expect(again.code, again.stderr).toBe(0)
+  })
+})
+
+describe("a checkpoint folder that speaks terse", () => {
+  it("is simulated in its own style", async () => {
+    const folder = join(root, "terse")
+    mkdirSync(folder)
+    const small = { hiddenSize: 8, innerSize: 8, layers: 1, heads: 1, keyValueHeads: 1, headSize: 8 }
+    const config = Schema.decodeUnknownSync(TrainingConfig)({ environments: ["guess"], model: small })
+    await Effect.runPromise(
+      writeCheckpoint(folder, makeSpark(config, [guess])).pipe(Effect.provide(NodeServices.layer))
+    )
+    const out = join(root, "terse.jsonl")
+    const doors = ["--env", "./test/fixtures/guess.ts", "--lifecycles", "2", "--pack-size", "2"]
+    const { code, stderr } = await runCommandLine("simulate", "--policy", folder, ...doors, "--out", out)
+    expect(code, stderr).toBe(0)
+    expect(linesOf(out)[0].steps[0].prompt).toMatch(/^<solve> \|/)
   })
 })
 

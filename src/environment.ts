@@ -190,6 +190,8 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
   readonly hidesReward?: boolean
   /** Absent or undefined: rewards are not shaped by length. */
   readonly lengthPenalty?: (options: O) => LengthPenalty | undefined
+  /** Lowest and highest reward before shaping. Default: -1 and 1. */
+  readonly rewardBounds?: (options: O) => readonly [lowest: number, highest: number]
   readonly agents: Agents<K>
   readonly demonstrate?: Demonstrations<K>
 }

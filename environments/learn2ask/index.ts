@@ -8,6 +8,7 @@ import { assign, setup } from "xstate"
 import { defineEnvironment, type Ending, type EnvironmentEvent, type Start } from "../../src/environment.ts"
 import { agents, describe } from "./agents.ts"
 import { begin, feedback, type Inquiry, respond, reward, system, user } from "./inquiry.ts"
+import { mostReward } from "./judge.ts"
 import { drawKnowledge, drawTask, Knowledge, Options, presets, Task } from "./options.ts"
 
 const ending = (inquiry: Inquiry, outcome: Ending["outcome"]): Ending => ({
@@ -71,6 +72,7 @@ export default defineEnvironment({
     // There is no answer block: whatever is said is the response.
     parse: (reply) => ({ action: reply })
   },
+  rewardBounds: ({ fusionMode, trainMode }) => [0, mostReward(trainMode, fusionMode)],
   feedback: { step: ({ context }) => feedback(context), end: ({ context }) => feedback(context) },
   agents
 })

@@ -1,7 +1,7 @@
 /** One inquiry: the machine's data, and its words for language models. `agents.ts` reads these texts. */
 import type { Start } from "../../src/environment.ts"
 import { merged } from "./dialogues.ts"
-import { type FusionMode, judge, rewardOf, stop, type TrainMode, type Verdict } from "./judge.ts"
+import { type FusionMode, judge, mostReward, rewardOf, stop, type TrainMode, type Verdict } from "./judge.ts"
 import type { Knowledge, Options, Task } from "./options.ts"
 
 export interface Inquiry {
@@ -45,10 +45,9 @@ export const user = ({ task }: Inquiry): string =>
 
 /** Empty before the response. */
 export const feedback = (inquiry: Inquiry): string => {
-  const { mode, verdict, why } = inquiry
+  const { verdict, why } = inquiry
   if (why !== undefined) return `Your response could not be used: ${why}.`
   if (verdict === undefined) return ""
   const { action, content, format, sentence } = verdict
-  const most = mode === "Ra" || (mode === "Ra+Rs" && inquiry.fusion === "sum") ? 3 : 4
-  return `Score ${reward(inquiry)} of at most ${most}: decision ${action}, content ${content}, format ${format}. ${sentence}`
+  return `Score ${reward(inquiry)} of at most ${mostReward(inquiry.mode, inquiry.fusion)}: decision ${action}, content ${content}, format ${format}. ${sentence}`
 }

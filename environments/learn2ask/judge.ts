@@ -63,7 +63,7 @@ const closeness = (response: string, attribute: string): number => {
 const stems = (text: string): Array<string> =>
   [...text.toLowerCase().matchAll(/\p{L}{4,}/gu)].map(([word]) => word.slice(0, 5))
 
-/** The reward of a mode: at most 4, 3 with fusion `sum` and in mode `Ra`. */
+/** The reward of a mode. */
 export const rewardOf = (
   { action, content, format }: Pick<Verdict, "action" | "content" | "format">,
   mode: TrainMode,
@@ -73,3 +73,7 @@ export const rewardOf = (
   if (mode === "Rs") return 3 * action + format
   return fusion === "sum" ? action + content + format : action * (1 + 2 * content) + format
 }
+
+/** What a perfect response earns. */
+export const mostReward = (mode: TrainMode, fusion: FusionMode): number =>
+  rewardOf({ action: 1, content: 1, format: 1 }, mode, fusion)

@@ -1,9 +1,10 @@
 /** The inference actor in front of workers of straw: what it promises does not depend on a model. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Latch, Result } from "effect"
 import { makeInference } from "../../src/actors/inference.ts"
 import { type ModelCall, ModelFailure, type ModelWorkers } from "../../src/actors/model-workers.ts"
 import { stream } from "../../src/kernels/random.ts"
+import type { Chat } from "../../src/policies/chat.ts"
 import type { Request } from "../../src/policies/policy.ts"
 import type { Tokenizer } from "../../src/policies/tokenizer.ts"
 
@@ -103,6 +104,46 @@ describe("inference", () => {
       const error = yield* Effect.flip(policy.reply(request("x".repeat(40))))
       expect(error.message).toBe("policy straw: a prompt of 40 tokens leaves no room in 40 positions")
       expect((yield* policy.reply(request("y"))).text).toBe("y")
+    })
+  )
+
+  it.effect("a request taken back while it waits never reaches a worker", () =>
+    Effect.gen(function* () {
+      const open = yield* Latch.make(false)
+      const seen: Array<string> = []
+      const policy = yield* policyOver(
+        workersOf((call) => {
+          seen.push(...call.rows.map(({ prompt }) => tokenizer.decode(prompt)))
+          return Effect.as(open.await, echo(call))
+        })
+      )
+      const ask = (text: string) => Effect.forkChild(policy.reply(request(text)))
+      const settled = Effect.repeat(Effect.yieldNow, { times: 20 })
+      const first = yield* ask("a")
+      yield* settled
+      const [gone, last] = [yield* ask("b"), yield* ask("c")]
+      yield* settled
+      yield* Fiber.interrupt(gone)
+      yield* open.open
+      expect((yield* Fiber.join(first)).text + (yield* Fiber.join(last)).text).toBe("ac")
+      expect(seen).toEqual(["a", "c"])
+    })
+  )
+
+  it.effect("a reply ends at the first of several end tokens", () =>
+    Effect.gen(function* () {
+      const long = (call: Generate) =>
+        Effect.succeed(call.rows.map(() => ({ tokens: [97, 4, 98, 0], logprobs: [-1, -2, -3, -4] })))
+      const chat: Chat = { prompt: () => Result.succeed([1]), ends: [0, 4], canSwitchThinking: false }
+      const model = { tokenizer, workers: workersOf(long), maxPositions: 40, policyVersion: () => 0 }
+      const policy = yield* makeInference({ ...model, name: "straw", style: "chat", chat })
+      const { logprobs, text, tokens, truncated } = yield* policy.reply(request("a"))
+      expect({ logprobs, text, tokens, truncated }).toEqual({
+        logprobs: [-1, -2],
+        text: "a",
+        tokens: [97, 4],
+        truncated: false
+      })
     })
   )
 

@@ -32,8 +32,14 @@ export interface Learner {
 const budgetTokens = 1280
 
 /**
- * The gradient of the sum over all rows of weight times log-probability, and the log-probabilities row by row.
- * Micro-batches go to whichever worker is free; they are added up in their own order, so the sum never depends on that.
+ * Micro-batches are dealt to this many lanes, each of them summed by one worker. A constant, so that the order of the sum,
+ * and with it its rounding, does not depend on how many workers there are.
+ */
+const lanes = 4
+
+/**
+ * The gradient of the sum over all rows of weight times log-probability, and the log-probabilities row by row. Lanes go to
+ * whichever worker is free and are added up in their own order.
  */
 export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRow>(
   workers: ModelWorkers,
@@ -42,14 +48,17 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
   temperature: number
 ) {
   const batches = microBatches(rows, budgetTokens)
+  const dealt = Array.from({ length: Math.min(lanes, batches.length) }, (_, lane) =>
+    batches.filter((_, i) => i % lanes === lane)
+  )
   const free = yield* Queue.bounded<ModelWorkers["workers"][number]>(workers.workers.length)
   yield* Queue.offerAll(free, workers.workers)
   const results = yield* Effect.forEach(
-    batches,
-    (batch) =>
+    dealt,
+    (lane) =>
       Effect.acquireUseRelease(
         Queue.take(free),
-        (worker) => worker.call({ type: "gradient", version, rows: batch, temperature }),
+        (worker) => worker.call({ type: "gradient", version, rows: lane.map((batch) => batch.map(bare)), temperature }),
         (worker) => Queue.offer(free, worker)
       ),
     { concurrency: workers.workers.length }
@@ -57,10 +66,15 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
   const [sum, ...others] = results.map(({ gradient }) => gradient)
   for (const gradient of others) for (let i = 0; i < gradient.length; i++) sum![i]! += gradient[i]!
   const logprobs = new Map(
-    batches.flatMap((batch, b) => batch.map((row, i) => [row, results[b]!.logprobs[i]!] as const))
+    dealt.flatMap((lane, l) =>
+      lane.flatMap((batch, b) => batch.map((row, i) => [row, results[l]!.logprobs[b]![i]!] as const))
+    )
   )
   return { gradient: sum, logprobs }
 })
+
+/** What crosses to a worker: a row may carry more than a gradient needs. */
+const bare = ({ positions, tokens, weights }: GradientRow): GradientRow => ({ positions, tokens, weights })
 
 /**
  * One step of the optimiser on weighted sequences; rows whose weights are all 0 should be left out. Without rows nothing

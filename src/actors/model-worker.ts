@@ -1,6 +1,6 @@
 /** The thread of one model: carries out calls one after the other. Nothing but a model lives here. */
 import { parentPort, workerData } from "node:worker_threads"
-import { openModel } from "../kernels/model.ts"
+import { type GradientRow, openModel } from "../kernels/model.ts"
 import type { TransformerConfig } from "../kernels/transformer.ts"
 import type { ModelAnswer, ModelCall } from "./model-workers.ts"
 
@@ -16,6 +16,23 @@ const weightsOf = (version: number): Float32Array => {
   return weights
 }
 
+/** Adds up where the gradients are made: one vector crosses to the other thread instead of one for each micro-batch. */
+const sumOfGradients = async (
+  weights: Float32Array,
+  batches: ReadonlyArray<ReadonlyArray<GradientRow>>,
+  temperature: number
+) => {
+  let sum: Float32Array | undefined
+  const logprobs: Array<ReadonlyArray<ReadonlyArray<number>>> = []
+  for (const batch of batches) {
+    const { gradient, logprobs: own } = await model.gradient(weights, batch, { temperature })
+    logprobs.push(own)
+    if (sum === undefined) sum = gradient
+    else for (let i = 0; i < gradient.length; i++) sum[i]! += gradient[i]!
+  }
+  return { gradient: sum, logprobs }
+}
+
 const carryOut = (call: ModelCall): Promise<unknown> | undefined => {
   switch (call.type) {
     case "publish":
@@ -27,7 +44,7 @@ const carryOut = (call: ModelCall): Promise<unknown> | undefined => {
     case "score":
       return model.score(weightsOf(call.version), call.rows, call)
     case "gradient":
-      return model.gradient(weightsOf(call.version), call.rows, call)
+      return sumOfGradients(weightsOf(call.version), call.rows, call.temperature)
     case "stop":
       return model.release()
   }

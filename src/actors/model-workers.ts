@@ -21,7 +21,8 @@ export type ModelCall =
   | { readonly type: "publish"; readonly version: number; readonly weights: Float32Array; readonly keep: number }
   | ({ readonly type: "generate"; readonly end: number } & Run<GenerateRow>)
   | ({ readonly type: "score" } & Run<ScoreRow>)
-  | ({ readonly type: "gradient" } & Run<GradientRow>)
+  /** The sum over micro-batches, which come as lists of rows. */
+  | ({ readonly type: "gradient" } & Run<ReadonlyArray<GradientRow>>)
   | { readonly type: "stop" }
 
 export type ModelAnswer = { readonly id: number } & ({ readonly result: unknown } | { readonly failure: string })
@@ -44,7 +45,11 @@ const callMillis = 900_000
 interface Results {
   readonly generate: ReadonlyArray<Generated>
   readonly score: ReadonlyArray<ReadonlyArray<number>>
-  readonly gradient: { readonly gradient: Float32Array; readonly logprobs: ReadonlyArray<ReadonlyArray<number>> }
+  readonly gradient: {
+    readonly gradient: Float32Array
+    /** By micro-batch and row. */
+    readonly logprobs: ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>>
+  }
 }
 
 type Asked = Extract<ModelCall, { readonly type: keyof Results }>

@@ -172,6 +172,15 @@ describe("the endpoint", () => {
     const answers = await Promise.all(asked)
     expect(answers.filter((answer) => answer === 429).length).toBeGreaterThan(0)
     expect(answers.filter((answer) => typeof answer === "object").length).toBeGreaterThanOrEqual(2)
+    // Whoever goes away makes room at once.
+    const asking = { ...question, n: 2, max_completion_tokens: 2000, stream: true } as const
+    for (let i = 0; i < 3; i++) {
+      const stream = await impatient.chat.completions.create(asking).catch(() => undefined)
+      stream?.controller.abort()
+    }
+    await expect
+      .poll(() => impatient.chat.completions.create({ ...question, max_completion_tokens: 1 }).catch(() => undefined))
+      .toMatchObject({ object: "chat.completion" })
     // Ctrl-C in the middle of a reply.
     const last = impatient.chat.completions.create({ ...question, max_completion_tokens: 100 }).catch(() => undefined)
     expect(await busy.stop()).toMatchObject({ code: 130, stderr: expect.stringContaining("interrupted") })

@@ -8,6 +8,7 @@ import { scripted } from "../policies/scripted.ts"
 import { stream } from "../kernels/random.ts"
 import {
   agentNames,
+  cpuMillis,
   type AgentName,
   type Live,
   place,
@@ -56,7 +57,7 @@ const termination = ({ tasks }: Specimen): Verdict => {
   return verdict(problems, `every episode ends by itself, the longest after ${longest} steps`, { longest })
 }
 
-const outcomes = ({ lives, tasks }: Specimen): Verdict => {
+const outcomes = ({ environment, lives, tasks }: Specimen): Verdict => {
   const counts: Record<string, Record<string, number>> = {}
   const problems = agentNames.flatMap((agent) => {
     const count: Record<string, number> = (counts[agent] = {})
@@ -70,7 +71,8 @@ const outcomes = ({ lives, tasks }: Specimen): Verdict => {
       })
     )
   })
-  const unread = tasks().flatMap((task) => {
+  // Where every text is an answer, none can be misread.
+  const unread = ("why" in environment.chat.parse("no answer") ? tasks() : []).flatMap((task) => {
     const { solves } = play(task, "unread", () => "no answer", endless)
     const outcome = String(solves.at(-1)!.agent.value)
     return outcome === "success" || outcome === "failure"
@@ -84,7 +86,8 @@ const outcomes = ({ lives, tasks }: Specimen): Verdict => {
   )
 }
 
-const rewards = ({ tasks }: Specimen): Verdict => {
+const rewards = ({ environment, taskSet, tasks }: Specimen): Verdict => {
+  const [lowest, highest] = environment.rewardBounds?.(taskSet.options) ?? [-1, 1]
   const found = { lowest: Infinity, highest: -Infinity }
   const problems = tasks().flatMap((task) =>
     [...agentNames, "nobody"].flatMap((name) => {
@@ -96,7 +99,8 @@ const rewards = ({ tasks }: Specimen): Verdict => {
       found.lowest = Math.min(found.lowest, reward)
       found.highest = Math.max(found.highest, reward)
       const where = place(task, replies.length - 1)
-      if (reward > 1 || reward < -1) return [`${name} got a reward of ${reward}, expected -1 to 1 (${where})`]
+      if (reward > highest || reward < lowest)
+        return [`${name} got a reward of ${reward}, expected ${lowest} to ${highest} (${where})`]
       return success && reward <= 0 ? [`${name} succeeded and got a reward of ${reward} (${where})`] : []
     })
   )
@@ -263,12 +267,12 @@ const demonstrations = ({ environment, packs }: Specimen): Verdict => {
 const slowMillis = 20
 
 const cost = ({ packs }: Specimen): Verdict => {
-  const started = performance.now()
+  const started = cpuMillis()
   const steps = packs()
     .slice(0, 4)
     .map((pack) => solves([live(pack, "random")]).reduce((sum, episode) => sum + episode.steps.length, 0))
     .reduce((sum, n) => sum + n, 0)
-  const millis = (performance.now() - started) / Math.max(1, steps)
+  const millis = (cpuMillis() - started) / Math.max(1, steps)
   const text = `${millis < 1 ? `${Math.round(1000 * millis)} microseconds` : `${round(millis)} ms`} a step, sampling of packs included`
   return verdict(
     [],

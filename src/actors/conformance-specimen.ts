@@ -86,8 +86,8 @@ export interface Specimen {
   readonly environment: Environment
   readonly seed: number
   readonly packSize: number
-  /** Sampled anew, so that no two callers share what an environment may spoil. */
-  readonly packs: () => Array<Pack>
+  /** Sampled anew, so that no two callers share what an environment may spoil. As many as are asked for. */
+  readonly packs: (count?: number) => Array<Pack>
   /** The tasks of the first packs, at their first and last position. */
   readonly tasks: () => Array<GivenTask>
   /** A lifecycle of an agent on each pack; lived once. */
@@ -108,7 +108,8 @@ export const specimen = (
   const { packSize, seed } = at
   const { environment, options } = taskSet
   const lived = new Map<AgentName, ReadonlyArray<Lifecycle>>()
-  const packs = () => freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count: at.packs, size: packSize })
+  const packs = (count = at.packs) =>
+    freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count, size: packSize })
   return {
     taskSet,
     environment,
@@ -141,3 +142,9 @@ export const specimen = (
 
 /** Where in a lifecycle something was seen. */
 export const place = ({ position }: GivenTask, step: number): string => `position ${position}, step ${step + 1}`
+
+/** Time of this process alone, whatever else the machine is busy with. */
+export const cpuMillis = (): number => {
+  const { system, user } = process.cpuUsage()
+  return (user + system) / 1000
+}

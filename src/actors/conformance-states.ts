@@ -110,7 +110,9 @@ export const difference = (a: string, b: string): string => {
 
 const serialisable = (specimen: Specimen): Verdict => {
   const problems = played(specimen).flatMap(({ solves, task }) => [
-    ...[flaw(task.knowledge, "knowledge"), flaw(task.task, "task"), flaw(solves[0]!.memory, "memory")],
+    flaw(task.knowledge, "knowledge"),
+    flaw(task.task, "task"),
+    flaw(solves[0]!.memory, "memory"),
     ...solves.flatMap(({ memory, world }, step) =>
       [flaw(world.context, "state"), flaw(memory, "memory"), flaw(world.output, "output")].map(
         (found) => found && `${found} (${place(task, step - 1)})`
@@ -270,7 +272,8 @@ const patient = (environment: Environment): Policy["Service"] => {
   return { ...policy, reply: (request) => Effect.andThen(Effect.yieldNow, policy.reply(request)) }
 }
 
-const withoutTimes = ({ episodes }: Lifecycle): string => JSON.stringify(episodes.map(({ timing: _, ...rest }) => rest))
+const withoutTimes = ({ episodes }: Lifecycle): string =>
+  JSON.stringify(episodes.map((episode) => ({ ...episode, timing: null })))
 
 export const stateChecks = { determinism, serialisable, forks, restoring, history, ownership }
 export const checkStates = { elsewhere, isolation }

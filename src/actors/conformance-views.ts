@@ -3,9 +3,11 @@ import { initialContext } from "../environment.ts"
 import { outcomeOf } from "../machines/agent.ts"
 import { given, type GivenTask, type Manner } from "../machines/given-task.ts"
 import type { Solve } from "../machines/solve.ts"
-import { place, play, rngOf, speaker, type Specimen, type Verdict, verdict } from "./conformance-specimen.ts"
+import { cpuMillis, place, play, rngOf, speaker, type Specimen, type Verdict, verdict } from "./conformance-specimen.ts"
 
-const prompts = ({ tasks }: Specimen): Verdict => {
+const prompts = ({ environment: { chat }, tasks }: Specimen): Verdict => {
+  // Where every text is an answer, there is no form to be shown.
+  const takesAnswerBlock = "why" in chat.parse("no answer")
   const problems = tasks().flatMap((task) => {
     const { environment } = task
     const { solves } = play(task, "prompts", speaker(task, "random", "prompts"))
@@ -16,7 +18,7 @@ const prompts = ({ tasks }: Specimen): Verdict => {
     const feedback = environment.feedback.end(last.world)
     return [
       ...(system.trim() === "" ? ["the system text is empty"] : []),
-      ...(system.includes("<answer>")
+      ...(system.includes("<answer>") || !takesAnswerBlock
         ? []
         : ["the system text does not show the form of an answer, <answer>...</answer>"]),
       ...observations.flatMap((text, step) =>
@@ -59,6 +61,9 @@ const firstTexts = (task: GivenTask): string =>
 const stylesOf = ({ environment }: Pick<GivenTask, "environment">): ReadonlyArray<Manner["style"]> =>
   environment.terse === undefined ? ["chat"] : ["chat", "terse"]
 
+/** Packs to tell what is true of a pack from what is true of many. */
+const others = 40
+
 /**
  * The hidden knowledge counts as told when the values that it is made of stand in a row in the first prompt, and the
  * prompt changes with it; or a sentence of its description does that other packs do not share.
@@ -66,7 +71,10 @@ const stylesOf = ({ environment }: Pick<GivenTask, "environment">): ReadonlyArra
 const hidden = ({ environment, packs, tasks }: Specimen): Verdict => {
   const first = tasks().filter(({ position }) => position === 0)
   const shown = first.map((task) => tokens(firstTexts(task)))
-  const described = packs().map((pack) => environment.knowledge.describe(pack.knowledge()).split("\n").map(tokens))
+  const described = packs(others).map((pack) => ({
+    key: JSON.stringify(pack.knowledge()),
+    lines: environment.knowledge.describe(pack.knowledge()).split("\n").map(tokens)
+  }))
   const problems = first.flatMap((task, i) => {
     const j = (i + 1) % first.length
     const other = first[j]!
@@ -77,12 +85,9 @@ const hidden = ({ environment, packs, tasks }: Specimen): Verdict => {
     const told =
       shown[i]!.includes(spelled(task)) &&
       (swapped === undefined ? values.length > 2 : swapped !== shown[i] && swapped.includes(spelled(other)))
-    const sentences = described[i]!.filter(
-      (line) =>
-        line.split(" ").length > 4 &&
-        shown[i]!.includes(line) &&
-        described.every((lines, k) => k === i || !lines.includes(line))
-    )
+    const { key, lines } = described[i]!
+    const isShared = (line: string) => described.some((pack) => pack.key !== key && pack.lines.includes(line))
+    const sentences = lines.filter((line) => line.split(" ").length > 4 && shown[i]!.includes(line) && !isShared(line))
     return [
       ...(told ? [`the first prompt tells the hidden knowledge: ${spelled(task).trim().slice(0, 80)}`] : []),
       ...sentences.map(
@@ -149,7 +154,7 @@ const answers = (specimen: Specimen): Verdict => {
   for (const style of stylesOf(specimen)) {
     for (const [name, reply] of Object.entries(hostileReplies)) {
       const { begin, take } = given(task!, { style, context: initialContext })
-      const started = performance.now()
+      const started = cpuMillis()
       try {
         const begun = begin()
         const solve = take(begun, reply, rngOf(`hostile ${name}`)(0))
@@ -159,7 +164,7 @@ const answers = (specimen: Specimen): Verdict => {
       } catch (thrown) {
         problems.push(`${name}: it throws ${String(thrown).slice(0, 120)}`)
       }
-      const millis = performance.now() - started
+      const millis = cpuMillis() - started
       if (millis > slowestMillis) problems.push(`${name}: it takes ${Math.round(millis)} ms`)
     }
   }

@@ -36,13 +36,13 @@ export const checkEnvironment = Effect.fnUntraced(function* (
   elsewhere: Elsewhere
 ) {
   const subject = specimen({ id: 0, environment, options }, at, live)
-  const results: Array<Check> = []
+  // First of all, while no other check can have left anything behind.
+  const results: Array<Check> = [{ id: "isolation", ...(yield* checkStates.isolation(subject)) }]
   for (const [id, check] of Object.entries(checks)) {
     results.push({ id, ...guarded(() => check(subject)) })
     yield* Effect.yieldNow
   }
   results.push({ id: "elsewhere", ...(yield* checkStates.elsewhere(subject, elsewhere)) })
-  results.push({ id: "isolation", ...(yield* checkStates.isolation(subject)) })
   return results
 })
 

@@ -70,7 +70,7 @@ export const check = Command.make(
 
 const decodePreset = (environment: Environment, preset: string) =>
   Result.try(() =>
-    Schema.decodeUnknownSync(environment.options)(environment.presets[preset] ?? {}, { onExcessProperty: "error" })
+    Schema.decodeSync(environment.options)(environment.presets[preset] ?? {}, { onExcessProperty: "error" })
   )
 
 /** The parts of an environment that types would ask for, where nobody asked the types. */

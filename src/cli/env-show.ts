@@ -23,16 +23,17 @@ export const show = Command.make(
   },
   Effect.fnUntraced(function* ({ chart, env, json, seed }) {
     const chosen = yield* openTaskSet(env, 0)
-    const { environment, options, preset } = chosen
+    const { environment, preset } = chosen
     const [task] = sampleTasks(chosen, { packs: 1, packSize: 4, seed })
     const svg = yield* Effect.promise(() => drawChart(environment.machine))
     if (Option.isSome(chart)) yield* (yield* FileSystem.FileSystem).writeFileString(chart.value, svg)
     const styles: ReadonlyArray<Style> = environment.terse === undefined ? ["chat"] : ["chat", "terse"]
+    const example = encodeTask(task!)
     const document = {
       id: environment.id,
       title: environment.title,
       preset,
-      options: Schema.encodeSync(environment.options)(options),
+      options: example.options,
       presets: { train: {}, ...environment.presets },
       schemas: {
         options: jsonSchema(environment.options),
@@ -40,7 +41,7 @@ export const show = Command.make(
         task: jsonSchema(environment.task.schema)
       },
       states: statesOf(environment),
-      example: encodeTask(task!),
+      example,
       description: environment.knowledge.describe(task!.knowledge),
       prompts: Object.fromEntries(styles.map((style) => [style, promptsOf(task!, style)])),
       chart: svg

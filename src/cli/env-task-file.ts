@@ -91,7 +91,7 @@ export const encodeTask = ({
   packSize,
   position,
   task
-}: FiledTask): object => ({
+}: FiledTask) => ({
   environment: environment.id,
   options: Schema.encodeSync(environment.options)(options),
   knowledge: encoded(environment.knowledge.schema, knowledge),

@@ -35,61 +35,68 @@ export interface Plan {
 export const lifecycleId = ({ pack, run }: Pick<Plan, "pack" | "run">): string => `${pack.id}/${run}`
 
 /** Lives a lifecycle to its end. Never fails: see the outcome of its last episode. */
-export const runLifecycle: (plan: Plan) => Effect.Effect<Lifecycle, never, Policy> = Effect.fnUntraced(
-  function* (plan) {
-    const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
-    const { environment, options, size: packSize } = pack
-    const { onParseFailure, style } = settings
-    const life: Life = {
-      plan,
-      policy: yield* Policy,
-      clock: yield* Clock.Clock,
-      streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
-      episodes: []
-    }
-    let [walk, asked] = lifecycle.initial({ packSize })
-    let [contexts] = contextStore.initial({ style, onParseFailure, first, given })
-    let memory: unknown
-    let solved: Solve | undefined
-    for (let wanted = wantedEpisode(asked); wanted !== undefined; wanted = wantedEpisode(asked)) {
-      const { position } = wanted.params
-      const context = currentContext(contexts.context)
-      if (wanted.type === "solve") {
-        const state = yield* play(life, "solve", position, context, {
-          begin: () => {
-            if (position === 0) memory = environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
-            return beginSolve(pack, settings, { position, context, memory })
-          },
-          take: (solve: Solve, said) => {
-            const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
-            return takeSolveReply(solve, pack, settings, said, rng)
-          },
-          contextAfter: () => context
-        })
-        if (state instanceof Lost) {
-          ;[walk, asked] = lifecycle.transition(walk, { type: "lost" })
-        } else {
-          solved = state
-          memory = state.memory
-          ;[walk, asked] = lifecycle.transition(walk, { type: "solved", reward: state.agent.context.reward })
-        }
-      } else {
-        const state = yield* play(life, "update", position, context, {
-          begin: () => beginUpdate(pack, settings, solved!, context),
-          take: (update, said) => takeUpdateReply(update, pack, settings, said),
-          contextAfter: ({ told }) => {
-            ;[contexts] = contextStore.transition(contexts, told!)
-            return currentContext(contexts.context)
-          }
-        })
-        ;[walk, asked] = lifecycle.transition(walk, { type: state instanceof Lost ? "lost" : "updated" })
-      }
-    }
-    const { episodes } = life
-    const reward = totalReward(walk.context.rewards, settings.rewardDecay)
-    return { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward, episodes }
+export const runLifecycle = (plan: Plan): Effect.Effect<Lifecycle, never, Policy> => {
+  const episodes: Array<Episode> = []
+  const keep = (episode: Episode) => Effect.sync(() => void episodes.push(episode))
+  return Effect.map(liveThrough(plan, keep), (lived) => ({ ...lived, episodes }))
+}
+
+/** The same for those who do not keep episodes: each is handed over when it ends, and the next one waits for that. */
+export const liveThrough: (
+  plan: Plan,
+  onEpisode: (episode: Episode) => Effect.Effect<void>
+) => Effect.Effect<Omit<Lifecycle, "episodes">, never, Policy> = Effect.fnUntraced(function* (plan, onEpisode) {
+  const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
+  const { environment, options, size: packSize } = pack
+  const { onParseFailure, style } = settings
+  const life: Life = {
+    plan,
+    policy: yield* Policy,
+    clock: yield* Clock.Clock,
+    streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
+    onEpisode
   }
-)
+  let [walk, asked] = lifecycle.initial({ packSize })
+  let [contexts] = contextStore.initial({ style, onParseFailure, first, given })
+  let memory: unknown
+  let solved: Solve | undefined
+  for (let wanted = wantedEpisode(asked); wanted !== undefined; wanted = wantedEpisode(asked)) {
+    const { position } = wanted.params
+    const context = currentContext(contexts.context)
+    if (wanted.type === "solve") {
+      const state = yield* play(life, "solve", position, context, {
+        begin: () => {
+          if (position === 0) memory = environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
+          return beginSolve(pack, settings, { position, context, memory })
+        },
+        take: (solve: Solve, said) => {
+          const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
+          return takeSolveReply(solve, pack, settings, said, rng)
+        },
+        contextAfter: () => context
+      })
+      if (state instanceof Lost) {
+        ;[walk, asked] = lifecycle.transition(walk, { type: "lost" })
+      } else {
+        solved = state
+        memory = state.memory
+        ;[walk, asked] = lifecycle.transition(walk, { type: "solved", reward: state.agent.context.reward })
+      }
+    } else {
+      const state = yield* play(life, "update", position, context, {
+        begin: () => beginUpdate(pack, settings, solved!, context),
+        take: (update, said) => takeUpdateReply(update, pack, settings, said),
+        contextAfter: ({ told }) => {
+          ;[contexts] = contextStore.transition(contexts, told!)
+          return currentContext(contexts.context)
+        }
+      })
+      ;[walk, asked] = lifecycle.transition(walk, { type: state instanceof Lost ? "lost" : "updated" })
+    }
+  }
+  const reward = totalReward(walk.context.rewards, settings.rewardDecay)
+  return { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward }
+})
 
 /** What a lifecycle has at hand while it is lived. */
 interface Life {
@@ -98,7 +105,7 @@ interface Life {
   readonly clock: Clock.Clock
   /** A stream for who draws at a position, and for a step. */
   readonly streamOf: (purposeAndPosition: number, step: number) => Rng
-  readonly episodes: Array<Episode>
+  readonly onEpisode: (episode: Episode) => Effect.Effect<void>
 }
 
 /** Who draws at a position: `purpose + 3 * position` tells them apart. */
@@ -144,7 +151,7 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
   const { pack, run } = life.plan
   const { reward, steps, why } = now?.context ?? { reward: 0, steps: [], why: (state as Lost).why }
   const outcome: Outcome = state instanceof Lost ? state.outcome : outcomeOf(state.agent)!
-  life.episodes.push({
+  yield* life.onEpisode({
     lifecycle: lifecycleId(life.plan),
     pack: pack.id,
     run,

@@ -12,6 +12,7 @@ import type { Episode, Lifecycle } from "../machines/episode.ts"
 import type { Settings } from "../machines/lifecycle.ts"
 import { makePack, type Pack, type Phase } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
+import { canonicalJson, type EpisodePlace, untimed } from "./episode-text.ts"
 import { journalEntry, replayPolicy } from "./journal.ts"
 import { type Plan, runLifecycle } from "./lifecycle.ts"
 
@@ -25,6 +26,8 @@ export interface RecordedPlan {
   readonly settings: Settings
   readonly firstContext?: string
   readonly contexts?: ReadonlyArray<string>
+  /** As given on the command line, where it is known. */
+  readonly policy?: string
 }
 
 /** A line of a trace without its checksum. */
@@ -33,10 +36,24 @@ export type TraceLine = Episode & { readonly plan?: RecordedPlan }
 /** The lines of a lifecycle, each with its line feed. */
 export const traceLines = (lifecycle: Lifecycle, plan: Plan): string =>
   lifecycle.episodes
-    .map((episode, i) => withChecksum(JSON.stringify(i === 0 ? { ...episode, plan: recordedPlan(plan) } : episode)))
+    .map((episode, i) => {
+      const bytes = Buffer.from(canonicalJson(untimed(episode)))
+      const place = { start: 0, end: bytes.length, timing: episode.timing }
+      return traceLine(bytes, place, i === 0 ? recordedPlan(plan) : undefined).toString()
+    })
     .join("")
 
-const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settings }: Plan): RecordedPlan => ({
+/** The line of an episode from its canonical JSON; the first of a lifecycle has the plan. */
+export const traceLine = (bytes: Uint8Array, { end, start, timing }: EpisodePlace, plan?: RecordedPlan): Buffer => {
+  const { endedMillis, startedMillis } = timing
+  const times = `,"timing":{"startedMillis":${startedMillis},"endedMillis":${endedMillis}}`
+  const rest = plan === undefined ? times : `${times},"plan":${JSON.stringify(plan)}`
+  const open = bytes.subarray(start, end - 1)
+  const sum = createHash("sha256").update(open).update(`${rest}}`).digest("hex").slice(0, checksumLength)
+  return Buffer.concat([open, Buffer.from(`${rest},"checksum":"${sum}"}\n`)])
+}
+
+export const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settings }: Plan): RecordedPlan => ({
   phase: pack.phase,
   baseSeed: pack.baseSeed,
   attempt,
@@ -47,9 +64,9 @@ const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settings }: P
   ...(contexts === undefined ? {} : { contexts })
 })
 
-const checksum = (json: string): string => hash("sha256", json, "hex").slice(0, 16)
+const checksumLength = 16
 
-const withChecksum = (json: string): string => `${json.slice(0, -1)},"checksum":"${checksum(json)}"}\n`
+const checksum = (json: string): string => hash("sha256", json, "hex").slice(0, checksumLength)
 
 /** The line, and whether it is as it was written; undefined when it is not a line of a trace at all. */
 export const readTraceLine = (text: string): { readonly line: TraceLine; readonly intact: boolean } | undefined => {
@@ -62,21 +79,6 @@ export const readTraceLine = (text: string): { readonly line: TraceLine; readonl
     return undefined
   }
 }
-
-/** JSON with the keys of every object in order: equal values give equal texts. */
-export const canonicalJson = (value: unknown): string => JSON.stringify(ordered(value))
-
-const ordered = (value: unknown): unknown => {
-  if (typeof value !== "object" || value === null) return value
-  if (Array.isArray(value)) return typeof value[0] === "object" ? value.map(ordered) : value
-  const object = value as Record<string, unknown>
-  const sorted: Record<string, unknown> = {}
-  for (const key of Object.keys(object).sort()) sorted[key] = ordered(object[key])
-  return sorted
-}
-
-/** An episode without its times, which are all that may differ between two runs of the same plan. */
-export const untimed = ({ timing: _timing, ...episode }: Episode): Omit<Episode, "timing"> => episode
 
 /** SHA-256 over the canonical JSON of the array of all episodes, without times, by (pack, run, index, kind). */
 export const makeDigest = () => {
@@ -139,7 +141,7 @@ export const replayLifecycle = Effect.fnUntraced(function* (lines: ReadonlyArray
       }
       return difference
     }
-    const found = firstDifference(untimed(before), untimed(after))
+    const found = firstDifference(asItHappened(before), asItHappened(after))
     if (found !== undefined) return { lifecycle: replayed.id, kind, index, ...found } satisfies Difference
   }
   return undefined
@@ -150,6 +152,12 @@ const packOf = (id: string, seed: bigint, plan: RecordedPlan, environment: Envir
   return makePack({ id, seed, baseSeed, phase, environment, options, environmentPositions }, (purpose, position) =>
     stream(baseSeed, phase, seed, purpose, position)
   )
+}
+
+/** What came first comes first, whatever order a file has it in. */
+const asItHappened = (episode: Episode): Omit<Episode, "timing"> => {
+  const { contextBefore, steps, task, ...rest } = untimed(episode)
+  return { task, contextBefore, steps, ...rest }
 }
 
 const firstDifference = (

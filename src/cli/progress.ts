@@ -55,6 +55,8 @@ export interface Standing {
   readonly success?: ReadonlyArray<number>
   /** Tokens processed since the stage began. */
   readonly tokens?: number
+  /** What else is to be said, such as rates of the stage's own. */
+  readonly details?: ReadonlyArray<string>
 }
 
 /** Without a terminal, milliseconds between two lines. */
@@ -90,13 +92,14 @@ export const progress = Effect.fnUntraced(function* (line: StatusLine = statusLi
  * @param doneHere units done in these seconds; less than `done` when a run was resumed
  */
 export const describe = (standing: Standing, seconds: number, doneHere: number): string => {
-  const { stage, done, total, unit, success, tokens } = standing
+  const { details = [], stage, done, total, unit, success, tokens } = standing
   const left = doneHere > 0 ? (seconds / doneHere) * (total - done) : undefined
   return [
     `${stage}: ${unit} ${done}/${total}`,
     ...(success === undefined
       ? []
       : [`success ${success.map((share) => share.toFixed(2).replace(/^0/, "")).join(" ")}`]),
+    ...details,
     ...(tokens === undefined || seconds < 0.5 ? [] : [`${count(tokens / seconds)} tokens/s`]),
     ...(left === undefined || done >= total ? [`${duration(seconds)}`] : [`${duration(left)} left`])
   ].join(" · ")

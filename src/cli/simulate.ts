@@ -1,17 +1,19 @@
 /** `constellate simulate`: many lifecycles without learning. */
-import { Clock, Effect, FileSystem, Option, Schema } from "effect"
+import { Clock, Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { Plan } from "../actors/lifecycle.ts"
-import { simulate as simulateTaskSet, type Simulation } from "../actors/simulate.ts"
-import { traceLines } from "../actors/trace.ts"
-import type { Lifecycle } from "../machines/episode.ts"
+import { monitorEventLoopDelay } from "node:perf_hooks"
+import { emptyTally, planOf, type Simulation, simulate as simulateHere, type Tally } from "../actors/simulate.ts"
+import { simulateInShards } from "../actors/simulation-shards.ts"
+import { type Known, openTraceFile, readKnown } from "../actors/trace-file.ts"
+import { recordedPlan } from "../actors/trace.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
-import { env, openTaskSet } from "./environments.ts"
+import { env } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
-import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
+import { LifecycleConfig } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
-import { openPolicy, policyFields } from "./policy.ts"
+import { policyFields } from "./policy.ts"
 import { count, progress } from "./progress.ts"
+import { openSimulation, type SimulationSetup } from "./simulation.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -22,6 +24,12 @@ const SimulationConfig = Schema.Struct({
   lifecycles: withDefault(positive("How many; lifecycle i plays pack i; default 1000"), 1000),
   packSize: withDefault(positive("Tasks of a pack; default 4"), 4),
   concurrency: withDefault(positive("Lifecycles in flight; default 256"), 256),
+  shards: withDefault(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 })).annotate({
+      description: "Worker threads to share the lifecycles among, 1 to 64; default 1"
+    }),
+    1
+  ),
   seed: withDefault(Schema.Int.annotate({ description: "Default 1" }), 1),
   temperature: withDefault(
     Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ description: "Of sampling; default 1" }),
@@ -44,46 +52,80 @@ export const simulate = Command.make(
       Flag.withDescription("Where to write the traces, one line of JSON an episode; must not exist"),
       Flag.optional
     ),
+    resume: Flag.Boolean("resume").pipe(
+      Flag.withoutNegation,
+      Flag.withDefault(false),
+      Flag.withDescription("Go on behind the whole lifecycles that FILE holds already")
+    ),
     json,
     ...settingOptions(SimulationConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, out, policy, ...given }) {
+  Effect.fnUntraced(function* ({ env, json, out, policy, resume, ...given }) {
     const all = yield* settingsOf(given)
     const config = yield* resolveConfig(
       SimulationConfig,
       all.filter(({ path }) => path[0] !== "environment")
     )
     if (env.length > 1) return yield* new WrongInput({ field: "--env", value: env, expected: "one environment" })
-    const taskSet = yield* openTaskSet(env[0]!, 0, all)
-    const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
-    const { lifecycle, remote: _remote, style: _style, temperature, thinking: _thinking, ...options } = config
-    const result = yield* Effect.scoped(
+    if (resume && Option.isNone(out)) {
+      return yield* new WrongInput({ field: "--out", value: undefined, expected: "the file to resume" })
+    }
+    const { concurrency, lifecycle, lifecycles, packSize, seed, shards, temperature, ...policyOptions } = config
+    const settings = all.filter(({ path }) => path[0] === "environment")
+    const setup = { env: env[0]!, policy, settings, packSize, seed, temperature, lifecycle, policyOptions }
+    const delay = monitorEventLoopDelay({ resolution: 10 })
+    const { environment, preset, result, seconds, already } = yield* Effect.scoped(
       Effect.gen(function* () {
-        const write = Option.isSome(out) ? yield* traceFile(out.value) : () => Effect.void
-        const report = yield* reporter(config.lifecycles)
-        const settings = lifecycleSettings(lifecycle, temperature)
-        return yield* simulateTaskSet(taskSet, {
-          ...options,
-          settings,
-          onLifecycle: (lived, plan) => Effect.flatMap(write(lived, plan), report)
-        })
+        const { layer, living, taskSet } = yield* openSimulation(setup satisfies SimulationSetup, shards > 1 ? 1 : 2)
+        const path = Option.getOrUndefined(out)
+        const plan = { ...recordedPlan(planOf(taskSet, living, 0)), policy }
+        const expected = { plan, environment: taskSet.environment.id, packSize, most: lifecycles }
+        const known: Known | undefined = resume ? yield* readKnown(path!, expected) : undefined
+        const traces = path === undefined ? undefined : yield* openTraceFile(path, plan, known)
+        const clock = yield* Clock.Clock
+        const started = clock.currentTimeMillisUnsafe()
+        const elapsed = () => (clock.currentTimeMillisUnsafe() - started) / 1000
+        const tally = known?.tally ?? emptyTally()
+        const already = { lifecycles: tally.done, steps: tally.steps, tokens: tally.tokens }
+        const report = yield* reporter(tally, { already: already.lifecycles, lifecycles, concurrency, elapsed })
+        const options = {
+          first: already.lifecycles,
+          lifecycles,
+          concurrency,
+          tally,
+          ...(known === undefined ? {} : { digest: known.digest }),
+          onTexts: (texts: Parameters<NonNullable<typeof traces>["write"]>[0]) => {
+            const wait = traces?.write(texts)
+            const said = texts.last ? report() : undefined
+            return wait === undefined ? said : said === undefined ? wait : Effect.andThen(wait, said)
+          }
+        }
+        delay.enable()
+        const result: Simulation =
+          shards === 1
+            ? yield* Effect.provide(simulateHere(taskSet, { ...living, ...options }), layer)
+            : yield* simulateInShards({ entry: worker, setup, shards }, options)
+        return { environment: taskSet.environment.id, preset: taskSet.preset, result, seconds: elapsed(), already }
       })
-    ).pipe(Effect.provide(layer))
-    const { lifecycles, concurrency, seed } = config
-    const rate = (amount: number) => (result.seconds > 0 ? amount / result.seconds : 0)
+    )
+    delay.disable()
+    const { done: _done, ...outcome } = result
+    const rate = (amount: number) => (seconds > 0 ? amount / seconds : 0)
+    const millis = (nanos: number) => Math.round(nanos / 1e4) / 100
     const document = {
-      environment: taskSet.environment.id,
-      preset: taskSet.preset,
-      policy,
-      lifecycles,
-      concurrency,
-      shards: 1,
-      seed,
-      ...result,
-      lifecyclesPerSecond: rate(lifecycles),
-      stepsPerSecond: rate(result.steps),
-      tokensPerSecond: rate(result.tokens),
-      peakRssBytes: process.resourceUsage().maxRSS * 1024
+      ...{ environment, preset, policy, lifecycles, concurrency, shards, seed },
+      ...outcome,
+      seconds,
+      lifecyclesPerSecond: rate(lifecycles - already.lifecycles),
+      stepsPerSecond: rate(result.steps - already.steps),
+      tokensPerSecond: rate(result.tokens - already.tokens),
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+      eventLoopLagMillis: {
+        p50: millis(delay.percentile(50)),
+        p99: millis(delay.percentile(99)),
+        max: millis(delay.max)
+      },
+      ...(resume ? { resumedAt: already.lifecycles } : {})
     }
     yield* answer(json, document, () => describe(document))
   })
@@ -101,30 +143,42 @@ export const simulate = Command.make(
   ])
 )
 
-/** Appends to a new file, which stays open until the scope closes. */
-const traceFile = Effect.fnUntraced(function* (path: string) {
-  const files = yield* FileSystem.FileSystem
-  const file = yield* files.open(path, { flag: "wx" })
-  const encoder = new TextEncoder()
-  return (lifecycle: Lifecycle, plan: Plan) => file.writeAll(encoder.encode(traceLines(lifecycle, plan)))
-})
+const worker = new URL(
+  import.meta.url.endsWith(".ts") ? "./simulate-worker.ts" : "./simulate-worker.js",
+  import.meta.url
+)
 
-/** Says where the simulation stands, once it has lasted two seconds. */
-const reporter = Effect.fnUntraced(function* (total: number) {
-  const clock = yield* Clock.Clock
+/** Says where the simulation stands, once it has lasted two seconds, and not at every lifecycle. */
+const reporter = Effect.fnUntraced(function* (
+  tally: Tally,
+  standing: {
+    readonly already: number
+    readonly lifecycles: number
+    readonly concurrency: number
+    readonly elapsed: () => number
+  }
+) {
+  const { already, concurrency, elapsed, lifecycles } = standing
   const { report } = yield* progress()
-  const started = clock.currentTimeMillisUnsafe()
-  let done = 0
+  const before = tally.steps
+  let done = already
   return () => {
     done++
-    return clock.currentTimeMillisUnsafe() - started < 2000
-      ? Effect.void
-      : report({ stage: "simulation", done, total, unit: "lifecycle" })
+    const seconds = elapsed()
+    if (seconds < 2 || (done % 16 !== 0 && done < lifecycles)) return undefined
+    const details = [
+      `${count((done - already) / seconds)} lifecycles/s`,
+      `${count((tally.steps - before) / seconds)} steps/s`,
+      `${Math.min(concurrency, lifecycles - done)} in flight`,
+      ...(tally.lost === 0 ? [] : [`${tally.lost} failed`])
+    ]
+    return report({ stage: "simulation", done, total: lifecycles, unit: "lifecycle", details })
   }
 })
 
 const describe = (
-  result: Simulation & {
+  result: Omit<Simulation, "done"> & {
+    readonly seconds: number
     readonly environment: string
     readonly policy: string
     readonly lifecycles: number

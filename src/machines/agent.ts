@@ -46,6 +46,12 @@ const append = (prompt: string, style: Style, { content, role }: Message): strin
   return prompt + (prompt === "" ? "" : "\n\n") + `[${role}]\n` + content
 }
 
+/** What a step adds to the prompt: the reply to it and what was observed then. */
+export const continuation = (style: Style, reply: string, observation: string): string => {
+  if (style === "chat") return "\n\n[assistant]\n" + reply + "\n\n[user]\n" + observation
+  return (reply === "" ? "" : " " + reply) + (observation === "" ? "" : " " + observation)
+}
+
 const step = (attempt: Attempt, said: Said, feedback: string): Step => ({
   prompt: attempt.prompt,
   reply: said.text,
@@ -64,7 +70,7 @@ const observed = (attempt: Attempt, event: Extract<AgentEvent, { type: "stepped"
   const user: Message = { role: "user", content: observation }
   return {
     messages: [...attempt.messages, reply, user],
-    prompt: append(append(attempt.prompt, attempt.style, reply), attempt.style, user),
+    prompt: attempt.prompt + continuation(attempt.style, said.text, observation),
     steps: [...attempt.steps, step(attempt, said, feedback)]
   }
 }

@@ -2,8 +2,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import { planGroups, rollout } from "../../src/actors/rollout.ts"
-import { simulate } from "../../src/actors/simulate.ts"
-import { canonicalJson, digestOf, readTraceLine, replayLifecycle, traceLines, untimed } from "../../src/actors/trace.ts"
+import { type EpisodeTexts, simulate } from "../../src/actors/simulate.ts"
+import { canonicalJson, untimed } from "../../src/actors/episode-text.ts"
+import { digestOf, readTraceLine, replayLifecycle, traceLines } from "../../src/actors/trace.ts"
 import { defaultSettings } from "../../src/machines/lifecycle.ts"
 import { Policy } from "../../src/policies/policy.ts"
 import { scripted } from "../../src/policies/scripted.ts"
@@ -100,8 +101,12 @@ describe("a simulation", () => {
       const results = yield* Effect.forEach([1, 2, 8, 64], (concurrency) =>
         Effect.gen(function* () {
           const ids: Array<string> = []
-          const onLifecycle = ({ id }: { id: string }) => Effect.sync(() => void ids.push(id))
-          const options = { lifecycles: 30, packSize: 3, concurrency, seed: 7, settings: defaultSettings, onLifecycle }
+          const onTexts = ({ bytes, first, places }: EpisodeTexts) => {
+            const { lifecycle } = JSON.parse(Buffer.from(bytes.subarray(0, places[0]!.end)).toString())
+            if (first) ids.push(lifecycle)
+            return undefined
+          }
+          const options = { lifecycles: 30, packSize: 3, concurrency, seed: 7, settings: defaultSettings, onTexts }
           const { digest, lost, outcomes, steps } = yield* simulate(doors(), options)
           expect(ids).toEqual(ids.toSorted())
           expect(ids).toHaveLength(30)
@@ -120,8 +125,7 @@ describe("a simulation", () => {
         packSize: 3,
         concurrency: 2,
         seed: 7,
-        settings: defaultSettings,
-        onLifecycle: () => Effect.void
+        settings: defaultSettings
       }
       const result = yield* simulate(doors({ flaw: "throws", flawAt: 1 }), options)
       expect(result).toMatchObject({ lost: 5, deterministic: true, outcomes: { error: 5 } })

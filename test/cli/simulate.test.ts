@@ -77,6 +77,46 @@ describe("simulate", () => {
     })
   })
 
+  it("gives the same digest and traces in one thread and in several", async () => {
+    const [one, three] = [join(folder, "one.jsonl"), join(folder, "three.jsonl")]
+    const run = async (file: string, ...args: ReadonlyArray<string>) =>
+      JSON.parse((await simulate("--lifecycles", "40", "--out", file, "--json", ...args)).stdout)
+    const [alone, shared] = [await run(one), await run(three, "--shards", "3")]
+    expect(shared).toMatchObject({ shards: 3, digest: alone.digest, steps: alone.steps, outcomes: alone.outcomes })
+    const untimed = (file: string) => readFileSync(file, "utf8").replaceAll(/"timing":\{[^}]*\}|"checksum":"\w+"/g, "")
+    expect(untimed(three)).toBe(untimed(one))
+  })
+
+  it("goes on behind what a kill at any byte has left, to the digest of the uninterrupted one", async () => {
+    const [whole, cut] = [join(folder, "whole.jsonl"), join(folder, "cut.jsonl")]
+    const { digest, outcomes, steps } = JSON.parse((await simulate("--out", whole, "--json")).stdout)
+    const bytes = readFileSync(whole)
+    for (const share of [0, 0.01, 0.33, 0.5, 0.87, 1]) {
+      writeFileSync(cut, bytes.subarray(0, Math.floor(share * bytes.length)))
+      const resumed = await simulate("--out", cut, "--resume", "--json")
+      expect(JSON.parse(resumed.stdout)).toMatchObject({ digest, outcomes, steps })
+      const lines = readFileSync(cut, "utf8").trimEnd().split("\n")
+      const episodes = lines
+        .map((line) => JSON.parse(line))
+        .map(({ index, kind, lifecycle }) => [lifecycle, kind, index])
+      expect(new Set(episodes.map(String)).size).toBe(12 * 7)
+      expect(episodes).toHaveLength(12 * 7)
+    }
+  })
+
+  it("resumes nothing that is not the beginning of this very simulation", async () => {
+    const file = join(folder, "other.jsonl")
+    await simulate("--out", file)
+    const refused = async (...args: ReadonlyArray<string>) =>
+      (await simulate("--out", file, "--resume", ...args)).stderr
+    expect(await refused("--seed", "2")).toBe(`constellate: ${file}: line 1 belongs to another simulation\n`)
+    expect(await refused("--lifecycles", "5")).toBe(`constellate: ${file}: holds more than 5 lifecycles\n`)
+    const lines = readFileSync(file, "utf8").split("\n")
+    writeFileSync(file, [...lines.slice(0, 9), lines[9]!.replace("door", "gate"), ...lines.slice(10)].join("\n"))
+    expect(await refused()).toBe(`constellate: ${file}: line 10 was altered\n`)
+    expect((await simulate("--resume")).stderr).toBe(`constellate: --out is missing, expected the file to resume\n`)
+  })
+
   it("does not write over a file", async () => {
     const file = join(folder, "taken.jsonl")
     writeFileSync(file, "mine")
@@ -91,6 +131,7 @@ describe("simulate", () => {
   it.each([
     ['"lifecycles" is 0, expected a value greater than 0', "--lifecycles", "0"],
     ['"concurrency" is 0, expected a value greater than 0', "--concurrency", "0"],
+    ['"shards" is 0, expected a value between 1 and 64', "--shards", "0"],
     ['--env is ["./test/fixtures/guess.ts","frozen-lake"], expected one environment', "--env", "frozen-lake"]
   ])("refuses: %s", async (message, ...args) => {
     expect(await simulate(...args)).toEqual({ code: 2, stdout: "", stderr: `constellate: ${message}\n` })

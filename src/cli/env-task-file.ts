@@ -82,16 +82,7 @@ export const decodeTask = Effect.fnUntraced(function* (
 })
 
 /** A task as JSON that `decodeTask` reads. */
-export const encodeTask = ({
-  environment,
-  knowledge,
-  memory,
-  options,
-  pack,
-  packSize,
-  position,
-  task
-}: FiledTask) => ({
+export const encodeTask = ({ environment, knowledge, memory, options, pack, packSize, position, task }: FiledTask) => ({
   environment: environment.id,
   options: Schema.encodeSync(environment.options)(options),
   knowledge: encoded(environment.knowledge.schema, knowledge),

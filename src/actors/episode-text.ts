@@ -31,7 +31,9 @@ const leastCopy = 16
 const modelCharacters = 8192
 const modelBytes = 4 * modelCharacters
 const places: Record<EpisodeKind, number> = { solve: 0, update: modelBytes }
-const base = 2 * modelBytes
+/** And the first beginnings of prompts that were seen, as they are. */
+const mostBeginnings = 24
+const base = (2 + mostBeginnings) * modelBytes
 
 /** A text that stands somewhere already. */
 interface Piece {
@@ -60,11 +62,13 @@ export interface EpisodePlace {
  * @param style of the prompts. Episodes must be those of `runLifecycle`, whose prompts go on from one another.
  */
 export const makeEpisodeText = (style: Style) => {
-  let buffer = Buffer.allocUnsafe(4 * base)
+  let buffer = Buffer.allocUnsafe(2 * base)
   let packed = Buffer.allocUnsafe(1 << 14)
   let length = base
   let size = 0
   const models: Partial<Record<EpisodeKind, Model>> = {}
+  const beginnings = new Map<string, Piece>()
+  const escaped = new Map<string, string>()
   /** Threes: where a copy stands, where its source stands, how many bytes. */
   const copies: Array<number> = []
   /** The fixed parts between the fields of a step, as written last. */
@@ -101,7 +105,7 @@ export const makeEpisodeText = (style: Style) => {
     const at = length
     let from = 0
     const putUntil = (end: number): void => {
-      if (from === 0 && model !== undefined) putLike(text.slice(0, end), model)
+      if (from === 0 && model !== undefined) putBeginning(text.slice(0, end), model)
       else if (from < end) put(text.slice(from, end))
     }
     for (const piece of pieces) {
@@ -113,6 +117,25 @@ export const makeEpisodeText = (style: Style) => {
     }
     putUntil(text.length)
     return { text, at, bytes: length - at }
+  }
+  /** Writes a text that others may begin with, or resemble. */
+  const putBeginning = (text: string, model: Model): void => {
+    const known = beginnings.get(text)
+    if (known !== undefined) return copy(known)
+    if (beginnings.size < mostBeginnings && text.length <= modelCharacters) {
+      const at = (2 + beginnings.size) * modelBytes
+      beginnings.set(text, { text, at, bytes: buffer.write(text, at) })
+    }
+    putLike(text, model)
+  }
+  /** A text of which there are few, as it stands between quotes. */
+  const insideOnce = (text: string): string => {
+    let found = escaped.get(text)
+    if (found === undefined) {
+      found = inside(text)
+      if (escaped.size < mostBeginnings) escaped.set(text, found)
+    }
+    return found
   }
   /** Writes a text, copying the lines that it shares with a model. */
   const putLike = (text: string, { offsets, text: model }: Model): void => {
@@ -137,10 +160,10 @@ export const makeEpisodeText = (style: Style) => {
     if (from < text.length) put(text.slice(from))
   }
   /** The first prompt of a kind, without its observation. */
-  const modelOf = (kind: EpisodeKind, prompt: string, observation: string): Model => {
+  const modelOf = (kind: EpisodeKind, beginning: string): Model => {
     const known = models[kind]
     if (known !== undefined) return known
-    const text = prompt.slice(0, Math.min(modelCharacters, prompt.length - observation.length)).toWellFormed()
+    const text = beginning.slice(0, modelCharacters).toWellFormed()
     const offsets = new Int32Array(text.length + 1)
     let at = (offsets[0] = places[kind])
     buffer.write(text, at)
@@ -169,8 +192,12 @@ export const makeEpisodeText = (style: Style) => {
       putFixed(1, `","policyVersion":${step.policyVersion},"prompt":"`)
       const at = length
       if (before === undefined) {
-        const text = inside(step.prompt)
-        putHolding(text, [observation], modelOf(kind, text, observation.text))
+        // No pair is split here: an observation never follows half a character.
+        const beginning = insideOnce(step.prompt.slice(0, step.prompt.length - step.observation.length))
+        if (step.prompt.endsWith(step.observation)) {
+          putBeginning(beginning, modelOf(kind, beginning))
+          copy(observation)
+        } else put(inside(step.prompt))
       } else {
         const added = continuation(style, before.reply, step.observation)
         if (step.prompt.length === before.prompt.length + added.length) {

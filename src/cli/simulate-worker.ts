@@ -1,6 +1,6 @@
 /** A thread that lives one shard of a simulation: it opens environment and policy by name, as the command does. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Effect, Exit, Semaphore } from "effect"
+import { type Cause, Effect, Exit, Queue } from "effect"
 import { parentPort, workerData } from "node:worker_threads"
 import { emptyTally, simulateRange } from "../actors/simulate.ts"
 import { blocksAhead, makeBlock, type ShardJob, type ShardMessage, shardRange } from "../actors/simulation-shards.ts"
@@ -15,8 +15,10 @@ const post = (message: ShardMessage): void => port.postMessage(message)
 const lived = Effect.gen(function* () {
   const { layer, living, taskSet } = yield* openSimulation(job.setup, 1)
   const { count, endsBlock, numberOf } = shardRange(job)
-  const free = yield* Semaphore.make(blocksAhead)
-  port.on("message", () => Effect.runSync(free.release(1)))
+  const free = yield* Queue.unbounded<void>()
+  const release = () => Queue.offerUnsafe(free, undefined)
+  for (let block = 0; block < blocksAhead; block++) release()
+  port.on("message", release)
   const tally = emptyTally()
   const block = makeBlock()
   const send = Effect.sync(() => {
@@ -31,7 +33,7 @@ const lived = Effect.gen(function* () {
     tally,
     onTexts: (texts, place) => {
       block.add(texts)
-      return texts.last && endsBlock(place) ? Effect.andThen(free.take(1), send) : undefined
+      return texts.last && endsBlock(place) ? Effect.andThen(Queue.take(free), send) : undefined
     }
   }).pipe(Effect.provide(layer))
 }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))

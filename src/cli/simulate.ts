@@ -113,7 +113,13 @@ export const simulate = Command.make(
     const rate = (amount: number) => (seconds > 0 ? amount / seconds : 0)
     const millis = (nanos: number) => Math.round(nanos / 1e4) / 100
     const document = {
-      ...{ environment, preset, policy, lifecycles, concurrency, shards, seed },
+      environment,
+      preset,
+      policy,
+      lifecycles,
+      concurrency,
+      shards,
+      seed,
       ...outcome,
       seconds,
       lifecyclesPerSecond: rate(lifecycles - already.lifecycles),

@@ -21,8 +21,14 @@ const reference = (machine: AnyStateMachine) => {
   let asked: Array<any> = []
   const nothing = () => {}
   const scope = {
-    ...{ self: idle, system: idle.system, id: idle.id, sessionId: idle.sessionId },
-    ...{ logger: nothing, defer: nothing, emit: nothing, stopChild: nothing },
+    self: idle,
+    system: idle.system,
+    id: idle.id,
+    sessionId: idle.sessionId,
+    logger: nothing,
+    defer: nothing,
+    emit: nothing,
+    stopChild: nothing,
     actionExecutor: (action: unknown) => void asked.push(action)
   } as never
   return {
@@ -38,7 +44,10 @@ const reference = (machine: AnyStateMachine) => {
 }
 
 const seen = ([snapshot, asked]: readonly [any, ReadonlyArray<any>]) => ({
-  ...{ status: snapshot.status, value: snapshot.value, context: snapshot.context, output: snapshot.output },
+  status: snapshot.status,
+  value: snapshot.value,
+  context: snapshot.context,
+  output: snapshot.output,
   // Their order is XState's own business.
   nodes: snapshot._nodes.map(({ id }: { id: string }) => id).toSorted(),
   tags: [...snapshot.tags],
@@ -56,7 +65,7 @@ const machine = setup({
   actions: {
     add: assign(({ context, event }) => ({ n: context.n + (event.by ?? 0) })),
     write: assign({ log: ({ context, event }) => `${context.log}${event.type} `, n: 3 }),
-    tell: (_, _params: { n: number }) => {},
+    tell: (_args, _params: { n: number }) => {},
     shout: () => {}
   }
 }).createMachine({
@@ -109,7 +118,7 @@ describe("a flat machine", () => {
     "is what %s is made of, and plays as XState plays it",
     (_, environment) => {
       expect(flatten(environment.machine, idle)).toBeDefined()
-      const options: any = Schema.decodeUnknownSync(environment.options as Schema.Codec<unknown>)({})
+      const options: any = Schema.decodeSync(environment.options)({})
       for (let pack = 0; pack < 10; pack++) {
         const at = { options, packSize: 2, position: 0 }
         const knowledge: any = environment.knowledge.sample(stream("flat", pack, "knowledge"), at)

@@ -6,6 +6,7 @@ import { damageOf, listCheckpoints } from "../actors/checkpoint.ts"
 import { isBeingWritten, isRun, readRecord } from "../actors/run-folder.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
+import { verify } from "./verify.ts"
 
 /** A run at a glance. */
 export interface RunSummary {
@@ -145,4 +146,4 @@ const find = Effect.fnUntraced(function* (run: string) {
   return yield* new WrongInput({ field: "run", value: run, expected: "a run folder, or the name of one in ./runs" })
 })
 
-export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show]))
+export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show, verify]))

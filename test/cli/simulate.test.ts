@@ -117,6 +117,30 @@ describe("simulate", () => {
     expect((await simulate("--resume")).stderr).toBe(`constellate: --out is missing, expected the file to resume\n`)
   })
 
+  it("leaves traces in which torn and altered lines are found", async () => {
+    const file = join(folder, "checked.jsonl")
+    await simulate("--out", file)
+    const verify = () => runCommandLine("runs", "verify", file)
+    expect(await verify()).toMatchObject({
+      code: 0,
+      stdout: `0 checkpoints and 84 lines of traces checked, 0 damaged\n`
+    })
+    const lines = readFileSync(file, "utf8").split("\n")
+    const damaged = [...lines.slice(0, 6), lines[6]!.replace("door", "gate"), "{}", ...lines.slice(8, 84)].join("\n")
+    writeFileSync(file, damaged.slice(0, -20))
+    expect(await verify()).toEqual({
+      code: 1,
+      stdout: [
+        `${file}:7: was altered`,
+        `${file}:8: is not an episode with its checksum`,
+        `${file}:84: is torn: it has no end`,
+        `0 checkpoints and 84 lines of traces checked, 3 damaged`,
+        ""
+      ].join("\n"),
+      stderr: `constellate: 3 damaged in ${file}\n`
+    })
+  })
+
   it("does not write over a file", async () => {
     const file = join(folder, "taken.jsonl")
     writeFileSync(file, "mine")

@@ -1,4 +1,4 @@
-/** What `env new` writes: a complete environment to change, with its test. Neither text holds a template string. */
+/** What `env new` writes: a complete environment to change, with its test. Neither text holds a template string of its own. */
 
 export interface Template {
   readonly id: string
@@ -185,10 +185,13 @@ export default defineEnvironment({
 })
 `
 
+/** Put together here, so that nobody takes it for an import of this file. */
+const subject = (id: string): string => `import environment from "../../environments/${id}/index.ts"`
+
 export const testSource = ({ id, tests }: Template): string => String.raw`import assert from "node:assert/strict"
 import { it } from "${tests}"
 import { createActor } from "xstate"
-import environment from "../../environments/${id}/index.ts"
+${subject(id)}
 
 /** Lever 1 moves right, lever 2 left; the goal is two tiles to the right. */
 const input = {

@@ -11,7 +11,7 @@ import { streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
-import { type Fault, lifecycle, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
+import { type Fault, lifecycle, type LifecycleEvent, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
 import { beginSolve, type Solve, takeSolveReply } from "../machines/solve.ts"
@@ -41,62 +41,85 @@ export const runLifecycle = (plan: Plan): Effect.Effect<Lifecycle, never, Policy
   return Effect.map(liveThrough(plan, keep), (lived) => ({ ...lived, episodes }))
 }
 
-/** The same for those who do not keep episodes: each is handed over when it ends, and the next one waits for that. */
+/**
+ * The same for those who do not keep episodes: each is handed over when it ends. `turn` is run after each task and its
+ * update, when a lifecycle holds nothing but its contexts: the place to wait, and to let others go on.
+ */
 export const liveThrough: (
   plan: Plan,
-  onEpisode: (episode: Episode) => Effect.Effect<void>
-) => Effect.Effect<Omit<Lifecycle, "episodes">, never, Policy> = Effect.fnUntraced(function* (plan, onEpisode) {
+  onEpisode: (episode: Episode) => Effect.Effect<void>,
+  turn?: Effect.Effect<void>
+) => Effect.Effect<Omit<Lifecycle, "episodes">, never, Policy> = Effect.fnUntraced(function* (
+  plan,
+  onEpisode,
+  turn = Effect.void
+) {
   const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
-  const { environment, options, size: packSize } = pack
   const { onParseFailure, style } = settings
+  const [walk, asked] = lifecycle.initial({ packSize: pack.size })
   const life: Life = {
     plan,
     policy: yield* Policy,
     clock: yield* Clock.Clock,
     streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
-    onEpisode
+    onEpisode,
+    walk,
+    contexts: contextStore.initial({ style, onParseFailure, first, given })[0],
+    memory: undefined,
+    solved: undefined
   }
-  let [walk, asked] = lifecycle.initial({ packSize })
-  let [contexts] = contextStore.initial({ style, onParseFailure, first, given })
-  let memory: unknown
-  let solved: Solve | undefined
-  for (let wanted = wantedEpisode(asked); wanted !== undefined; wanted = wantedEpisode(asked)) {
-    const { position } = wanted.params
-    const context = currentContext(contexts.context)
-    if (wanted.type === "solve") {
-      const state = yield* play(life, "solve", position, context, {
-        begin: () => {
-          if (position === 0) memory = environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
-          return beginSolve(pack, settings, { position, context, memory })
-        },
-        take: (solve: Solve, said) => {
-          const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
-          return takeSolveReply(solve, pack, settings, said, rng)
-        },
-        contextAfter: () => context
-      })
-      if (state instanceof Lost) {
-        ;[walk, asked] = lifecycle.transition(walk, { type: "lost" })
-      } else {
-        solved = state
-        memory = state.memory
-        ;[walk, asked] = lifecycle.transition(walk, { type: "solved", reward: state.agent.context.reward })
-      }
-    } else {
-      const state = yield* play(life, "update", position, context, {
-        begin: () => beginUpdate(pack, settings, solved!, context),
-        take: (update, said) => takeUpdateReply(update, pack, settings, said),
-        contextAfter: ({ told }) => {
-          ;[contexts] = contextStore.transition(contexts, told!)
-          return currentContext(contexts.context)
-        }
-      })
-      ;[walk, asked] = lifecycle.transition(walk, { type: state instanceof Lost ? "lost" : "updated" })
-    }
+  for (let wanted = wantedEpisode(asked); wanted !== undefined;) {
+    const { type } = wanted
+    wanted = yield* type === "solve" ? solve(life, wanted.params.position) : update(life, wanted.params.position)
+    if (type === "update" && wanted !== undefined) yield* turn
   }
-  const reward = totalReward(walk.context.rewards, settings.rewardDecay)
+  const reward = totalReward(life.walk.context.rewards, settings.rewardDecay)
   return { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward }
 })
+
+/** Plays a solve episode; the episode that comes next. */
+const solve = function* (life: Life, position: number) {
+  const { pack, settings } = life.plan
+  const { options, size: packSize } = pack
+  const context = currentContext(life.contexts.context)
+  const state = yield* play(life, "solve", position, context, {
+    begin: () => {
+      if (position === 0) life.memory = pack.environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
+      return beginSolve(pack, settings, { position, context, memory: life.memory })
+    },
+    take: (solve: Solve, said) => {
+      const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
+      return takeSolveReply(solve, pack, settings, said, rng)
+    },
+    contextAfter: () => context
+  })
+  if (state instanceof Lost) return goOn(life, { type: "lost" })
+  life.solved = state
+  life.memory = state.memory
+  return goOn(life, { type: "solved", reward: state.agent.context.reward })
+}
+
+/** Plays the update episode after it; the episode that comes next. */
+const update = function* (life: Life, position: number) {
+  const { pack, settings } = life.plan
+  const context = currentContext(life.contexts.context)
+  const state = yield* play(life, "update", position, context, {
+    begin: () => beginUpdate(pack, settings, life.solved!, context),
+    take: (update, said) => takeUpdateReply(update, pack, settings, said),
+    contextAfter: ({ told }) => {
+      ;[life.contexts] = contextStore.transition(life.contexts, told!)
+      return currentContext(life.contexts.context)
+    }
+  })
+  life.solved = undefined
+  return goOn(life, { type: state instanceof Lost ? "lost" : "updated" })
+}
+
+const goOn = (life: Life, event: LifecycleEvent) => {
+  const [walk, asked] = lifecycle.transition(life.walk, event)
+  life.walk = walk
+  return wantedEpisode(asked)
+}
 
 /** What a lifecycle has at hand while it is lived. */
 interface Life {
@@ -106,6 +129,12 @@ interface Life {
   /** A stream for who draws at a position, and for a step. */
   readonly streamOf: (purposeAndPosition: number, step: number) => Rng
   readonly onEpisode: (episode: Episode) => Effect.Effect<void>
+  walk: ReturnType<typeof lifecycle.initial>[0]
+  contexts: ReturnType<typeof contextStore.initial>[0]
+  /** The environment's own. */
+  memory: unknown
+  /** The solve episode that the next update looks back at. */
+  solved: Solve | undefined
 }
 
 /** Who draws at a position: `purpose + 3 * position` tells them apart. */

@@ -120,15 +120,16 @@ export const simulateRange = Effect.fnUntraced(function* <E, R>(taskSet: TaskSet
   const live = Effect.fnUntraced(function* (place: number) {
     const units: Array<Uint8Array> = []
     let pending: Array<Episode> = []
-    yield* liveThrough(planOf(taskSet, options, numberOf(place)), (episode) => {
+    const keep = (episode: Episode) => {
       countEpisode(tally, packSize, episode)
       pending.push(episode)
-      const last = isLast(episode, packSize)
-      if (episode.kind === "solve" && !last) return Effect.void
-      units.push(Buffer.from(text.pack(pending)))
-      pending = []
-      return last || concurrency === 1 ? Effect.void : Effect.yieldNow
-    })
+      if (episode.kind === "update" || isLast(episode, packSize)) {
+        units.push(Buffer.from(text.pack(pending)))
+        pending = []
+      }
+      return Effect.void
+    }
+    yield* liveThrough(planOf(taskSet, options, numberOf(place)), keep, Effect.yieldNow)
     return units
   })
   const start = (place: number) =>

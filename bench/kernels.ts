@@ -291,6 +291,41 @@ const measure = async (name: string, rows: ReadonlyArray<Row>) => {
   }
 }
 
+/** Thousands of policy versions: what a call pays for weights it has not seen, and what stays in memory. */
+const publishing = async (name: string, config: TransformerConfig) => {
+  const flat = initialize(config, "bench")
+  const model = openModel(config)
+  const rows = several(16, () => ({
+    prompt: several(32, () => int(0, config.vocabularySize - 1)),
+    uniforms: several(2, uniform)
+  }))
+  const generate = (weights: Float32Array) => model.generate(weights, rows, { temperature: 1, end: -1 })
+  const versions = 2000
+  const [same, fresh]: [Array<number>, Array<number>] = [[], []]
+  let before = 0
+  for (let i = 0; i < versions; i++) {
+    if (i === versions / 4) before = process.memoryUsage().rss
+    const next = new Float32Array(flat)
+    const started = performance.now()
+    await generate(next)
+    const between = performance.now()
+    await generate(next)
+    fresh.push(between - started)
+    same.push(performance.now() - between)
+  }
+  const grown = (process.memoryUsage().rss - before) / 2 ** 20
+  const published = (0.75 * versions * flat.byteLength) / 2 ** 20
+  const [old, young] = [lowerQuartile(same), lowerQuartile(fresh)]
+  const numbers = `${old.toFixed(2).padStart(8)} ${young.toFixed(2).padStart(8)} ${"".padStart(8)} ${(old / young).toFixed(2).padStart(6)}`
+  print(name, "generation with a new version each call", numbers, ` 0.90 ${judge(old / young >= 0.9)}`)
+  print(
+    name,
+    `MiB kept of ${Math.round(published)} MiB of versions`,
+    grown.toFixed(1).padStart(17),
+    `             ${Math.round(published / 20)} ${judge(grown <= published / 20)}`
+  )
+}
+
 console.log("shape  what                                       limit ms       ms tokens/s  ratio   aim")
 const small = shape(192, 512, 5, 6, 3, 32, 512)
 await measure(
@@ -298,7 +333,10 @@ await measure(
   await rowsOf(shape(128, 256, 3, 4, 2, 32, 512), 64, { short: 0.4, long: 0.3, single: 0.45, score: 0.65, train: 0.55 })
 )
 await measure("small", await rowsOf(small, 128, { short: 0.5, long: 0.35, single: 0.5, score: 0.75, train: 0.65 }))
-await measure("spark", await rowsOf({ ...shape(64, 192, 4, 4, 4, 16, 310), family: "llama", ropeTheta: 1000 }, 64))
+const spark: TransformerConfig = { ...shape(64, 192, 4, 4, 4, 16, 310), family: "llama", ropeTheta: 1000 }
+await measure("spark", await rowsOf(spark, 64))
+
+await publishing("spark", spark)
 
 const size = parameterCount(small)
 const [weights, gradient, next] = [

@@ -1,8 +1,9 @@
 /**
  * A transformer that runs: the three graphs behind plain arrays.
  *
- * Sessions live on the thread that made them and `run` blocks it, so a model belongs into a worker. Weights are inputs,
- * views of one flat vector that may lie in shared memory: a new policy version costs nothing but the numbers.
+ * Sessions live on the thread that made them and `run` blocks it, so a model belongs into a worker and carries out one
+ * call after the other. Weights are inputs, views of one flat vector that may lie in shared memory: a new policy version
+ * costs nothing but the numbers. They are told apart by identity, so a vector once used must not change.
  *
  * Sequences are padded to a multiple of `lengthGrid` that depends on the longest only; whoever wants results that do
  * not depend on the batch hands in sequences of one grid length. One thread and at least two rows: with a single row
@@ -29,6 +30,7 @@ const scoredAtOnce = 1536
 /** The length to which a sequence of that many tokens is padded. */
 export const paddedLength = (length: number): number => Math.ceil(length / lengthGrid) * lengthGrid
 
+/** Rows with equal prompts have it read once; what they get does not change by that. */
 export interface GenerateRow {
   readonly prompt: ReadonlyArray<number>
   /** Uniforms in [0, 1), one for each token that may be sampled; their number is the cap. */

@@ -37,9 +37,9 @@ export interface Answer {
 
 type Message =
   | { readonly type: "asked"; readonly asked: Asked }
-  | { readonly type: "idle"; readonly worker: number }
+  | { readonly type: "idle"; readonly place: number }
   /** A worker's thread has ended. The others go on; without any, nobody can be answered. */
-  | { readonly type: "gone" }
+  | { readonly type: "gone"; readonly worker: number }
 
 export interface InferenceOptions extends ActorOptions {
   readonly style: Style
@@ -63,6 +63,9 @@ export interface ActorOptions {
   readonly policyVersion: () => number
 }
 
+/** A worker has one batch in hand and one that lies ready, so that it need not wait while replies are carried around. */
+const placesPerWorker = 2
+
 /** Asks the actor. Who is interrupted while waiting takes the request back, unless a worker has it already. */
 export type Generate = (generation: Generation) => Effect.Effect<Answer, PolicyError>
 
@@ -73,17 +76,18 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   const mailbox = yield* Queue.bounded<Message>(capacity)
   const scope = yield* Effect.scope
   let waiting: ReadonlyArray<Asked> = []
-  const idle = new Set(workers.keys())
+  // Place i belongs to worker i modulo their number; one place of each comes before the second of any.
+  const idle = new Set(Array.from({ length: placesPerWorker * workers.length }, (_, place) => place))
 
-  let alive = workers.length
+  const ended = new Set<number>()
   const refuse = (asked: ReadonlyArray<Asked>, reason: string) => {
     const error = Effect.fail(new PolicyError({ policy: name, reason }))
     for (const { reply } of asked) Deferred.doneUnsafe(reply, error)
   }
 
-  const run = (worker: number, batch: ReadonlyArray<Asked>) => {
+  const run = (place: number, batch: ReadonlyArray<Asked>) => {
     const version = policyVersion()
-    return workers[worker]!.call({
+    return workers[place % workers.length]!.call({
       type: "generate",
       version,
       rows: batch.map(({ prompt, uniforms }) => ({ prompt, uniforms })),
@@ -91,15 +95,15 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       end
     }).pipe(
       Effect.match({
-        onFailure: ({ ended, message }): Message => {
-          refuse(batch, message)
-          return ended ? { type: "gone" } : { type: "idle", worker }
+        onFailure: (failure): Message => {
+          refuse(batch, failure.message)
+          return failure.ended ? { type: "gone", worker: place % workers.length } : { type: "idle", place }
         },
         onSuccess: (generated): Message => {
           batch.forEach(({ reply }, i) => {
             Deferred.doneUnsafe(reply, Effect.succeed({ ...generated[i]!, policyVersion: version }))
           })
-          return { type: "idle", worker }
+          return { type: "idle", place }
         }
       }),
       Effect.flatMap((message) => Queue.offer(mailbox, message))
@@ -114,21 +118,22 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       messages = [...messages, ...(yield* Queue.clear(mailbox))]
       const arrived: Array<Asked> = []
       for (const message of messages) {
-        if (message.type === "idle") idle.add(message.worker)
-        else if (message.type === "gone") alive--
+        if (message.type === "idle") idle.add(message.place)
+        else if (message.type === "gone") ended.add(message.worker)
         else arrived.push(message.asked)
       }
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
-      if (alive === 0) {
+      for (const place of idle) if (ended.has(place % workers.length)) idle.delete(place)
+      if (ended.size === workers.length) {
         refuse(waiting, "all model workers have ended")
         waiting = []
       }
       while (waiting.length > 0 && idle.size > 0) {
         const { batch, rest } = nextBatch(waiting, idle.size, budgetTokens)
-        const worker = Math.min(...idle)
-        idle.delete(worker)
+        const place = Math.min(...idle)
+        idle.delete(place)
         waiting = rest
-        yield* Effect.forkIn(run(worker, batch), scope)
+        yield* Effect.forkIn(run(place, batch), scope)
       }
     }
   }).pipe(
@@ -160,7 +165,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
   if (style === "chat" && chat === undefined) throw new TypeError(`${name} speaks chat, but has no template`)
   const ends = chat?.ends ?? [tokenizer.end]
   const generate = yield* startInference({ ...options, end: ends[0]! })
-  const promptOf = ({ messages, previous }: Request): Result.Result<Array<number>, string> => {
+  const promptOf = ({ messages, previous }: Request): Result.Result<ReadonlyArray<number>, string> => {
     if (chat !== undefined) {
       const prompt = chat.prompt(messages, { previous, thinking })
       return Result.mapError(prompt, (why) => `the chat template failed: ${why}`)

@@ -24,7 +24,10 @@ export interface Chat {
    * Tokens of a prompt that asks for the next assistant message. Names of special tokens in a message become those tokens,
    * as everywhere. Fails with what the template complains of, a sentence without its end.
    */
-  readonly prompt: (messages: ReadonlyArray<Message>, options?: ChatOptions) => Result.Result<Array<number>, string>
+  readonly prompt: (
+    messages: ReadonlyArray<Message>,
+    options?: ChatOptions
+  ) => Result.Result<ReadonlyArray<number>, string>
   /** Tokens that end a reply, the one that the template puts there itself first. */
   readonly ends: ReadonlyArray<number>
   /** Whether the template knows a thinking switch. */

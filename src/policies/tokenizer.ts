@@ -12,7 +12,7 @@ export interface TokenizerFiles {
 
 export interface Tokenizer {
   /** Adds no tokens of its own; names of special tokens in the text become those tokens. */
-  readonly encode: (text: string) => Array<number>
+  readonly encode: (text: string) => ReadonlyArray<number>
   /** Special tokens and numbers without a token are passed over; spaces stay as they are. */
   readonly decode: (tokens: ReadonlyArray<number>) => string
   /** The largest token and one. */
@@ -73,7 +73,9 @@ export const openTokenizer = (
       [...library.get_added_tokens_decoder()].flatMap(([id, { special }]) => (special ? [id] : []))
     )
     return {
-      encode: (text) => (text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids),
+      encode: remembering((text: string): ReadonlyArray<number> =>
+        text === "" ? [] : library.encode(text, { add_special_tokens: false }).ids
+      ),
       decode: (tokens) => {
         const spoken = tokens.filter((token) => vocab[token] !== undefined && !silent.has(token))
         return spoken.length === 0 ? "" : library.decode(spoken)
@@ -84,6 +86,22 @@ export const openTokenizer = (
       pad: pad ?? end
     } satisfies Tokenizer
   })
+
+/** Texts whose tokens are remembered, and how long they may be: the observations of small environments recur. */
+const rememberedTexts = 4096
+const rememberedLength = 200
+
+const remembering = <A>(of: (text: string) => A): ((text: string) => A) => {
+  const known = new Map<string, A>()
+  return (text) => {
+    const before = known.get(text)
+    if (before !== undefined) return before
+    const found = of(text)
+    if (known.size === rememberedTexts) known.clear()
+    if (text.length <= rememberedLength) known.set(text, found)
+    return found
+  }
+}
 
 /** A token that `tokenizer_config.json` names, as text or as an object with its text; undefined where it names none. */
 const specialToken = (

@@ -59,7 +59,13 @@ const multiplyHigh = (a: number, b: number): number => {
 
 /** Joins the parts of a name so that no two different lists of parts give the same text. */
 const spell = (parts: ReadonlyArray<Name>): string =>
-  JSON.stringify(parts.map((part) => (typeof part === "bigint" ? `${part}n` : part)))
+  JSON.stringify(
+    parts.map((part) => {
+      if (typeof part === "bigint") return `${part}n`
+      // A text that looks like one of these must not pass for it.
+      return typeof part === "string" && /^\^*-?\d+n$/.test(part) ? `^${part}` : part
+    })
+  )
 
 /** A 64-bit hash of a name as an unsigned bigint: the first eight bytes, big-endian, of SHA-256. */
 export const hash64 = (...parts: ReadonlyArray<Name>): bigint =>

@@ -4,6 +4,7 @@ import { causal, published } from "../kernels/credit/causal.ts"
 import { type Credit, CreditError, type Experience } from "../kernels/credit/estimator.ts"
 import { grpo } from "../kernels/credit/grpo.ts"
 import { loadPlugin, type Plugin } from "../kernels/credit/plugin.ts"
+import { recLoss, recPublished } from "../kernels/credit/rec-loss.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
 /** An estimator that threw, or whose answer can't be trained on. */
@@ -44,6 +45,14 @@ export const openEstimator = Effect.fnUntraced(function* (credit: {
         new EstimatorFailure({ estimator: name, reason: thrown instanceof Error ? thrown.message : String(thrown) })
     })
 })
+
+/** Refuses wrong options of the loss before anything runs; the loss itself would only meet them at the first update. */
+export const checkLoss = (options: Options): Effect.Effect<void, WrongInput> => {
+  const tried = Result.try(() => recLoss([], { ...recPublished, ...options }))
+  if (Result.isSuccess(tried) || !(tried.failure instanceof CreditError)) return Effect.void
+  const { expected, field, value } = tried.failure
+  return Effect.fail(new WrongInput({ field: `loss.${field}`, value, expected }))
+}
 
 const openPlugin = Effect.fnUntraced(function* (name: string) {
   if (!/[/\\]|\.[cm]?[jt]s$/.test(name)) {

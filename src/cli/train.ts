@@ -12,7 +12,7 @@ import { defaultSettings } from "../machines/lifecycle.ts"
 import { layerScripted } from "../policies/scripted.ts"
 import { fromFile, fromObject, printConfig, resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { openTaskSet } from "./environments.ts"
-import { openEstimator } from "./estimator.ts"
+import { checkLoss, openEstimator } from "./estimator.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
 import { openStyle, readPolicyFolder } from "./policy.ts"
@@ -48,6 +48,8 @@ export const train = Command.make(
     )
     yield* checkTaskSets(taskSets, config)
     const estimate = yield* openEstimator(config.credit)
+    yield* checkLoss(config.loss)
+    yield* checkModel(config)
     if (dryRun) return yield* answer(given.json, config, () => printConfig(TrainingConfig, config).trimEnd())
     const policy =
       config.policy === ""
@@ -161,6 +163,17 @@ const readRunConfig = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
   if (!(yield* files.exists(join(path, "run.json")))) {
     return yield* new WrongInput({ field: "--run", value: path, expected: "a run folder, one with run.json" })
+  }
+})
+
+const checkModel = Effect.fnUntraced(function* ({ model }: TrainingConfig) {
+  const { headSize, heads, keyValueHeads } = model
+  if (heads % keyValueHeads !== 0) {
+    const expected = `a divisor of model.heads, which is ${heads}`
+    return yield* new WrongInput({ field: "model.keyValueHeads", value: keyValueHeads, expected })
+  }
+  if (headSize % 2 !== 0) {
+    return yield* new WrongInput({ field: "model.headSize", value: headSize, expected: "an even number" })
   }
 })
 

@@ -175,15 +175,19 @@ describe.concurrent("train", () => {
       run([main, "train", "--env", "frozen-lke"]),
       run([main, "train", "--set", "credit.options.windw=3"]),
       run([main, "train", "--resume", "--run", join(root, "nowhere")]),
-      run([main, "train", "--policy", join(root, "nowhere")])
+      run([main, "train", "--policy", join(root, "nowhere")]),
+      run([main, "train", "--set", "loss.clipMode=onesided"]),
+      run([main, "train", "--set", "model.keyValueHeads=3"])
     ])
-    expect(refused.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2])
-    const [key, env, option, resume, policy] = refused.map(({ stderr }) => stderr.trim())
+    expect(refused.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2, 2, 2])
+    const [key, env, option, resume, policy, loss, model] = refused.map(({ stderr }) => stderr.trim())
     expect(key).toContain(`did you mean "optimizer.learningRate"?`)
     expect(env).toContain(`did you mean "frozen-lake"`)
     expect(option).toContain("credit.options.windw")
     expect(resume).toContain("nowhere")
     expect(policy).toContain("nowhere")
+    expect(loss).toContain(`"loss.clipMode" is "onesided"`)
+    expect(model).toContain(`"model.keyValueHeads" is 3`)
     for (const { stderr, stdout } of refused) {
       expect(stdout).toBe("")
       expect(stderr.trim().split("\n")).toHaveLength(1)

@@ -1,9 +1,9 @@
 /**
  * The inference actor: one bounded mailbox in front of the model workers, from which it forms batches.
  *
- * Whoever asks waits for a reply and for nothing else; a new policy version reaches requests that are batched after it,
- * and those on their way end with the version they began with. Randomness comes with each request as uniforms, so replies
- * do not depend on the batch.
+ * Whoever asks waits for a reply and for nothing else; a new policy version reaches requests that are made after it, and
+ * those on their way end with the version they began with. Randomness comes with each request as uniforms, so replies do
+ * not depend on the batch: a batch that is too large for the memory is taken apart and tried again.
  */
 import { Deferred, Effect, Queue, Result } from "effect"
 import type { Style } from "../environment.ts"
@@ -20,9 +20,12 @@ export interface Generation {
   /** Uniforms in [0, 1), one for each token that may be sampled. */
   readonly uniforms: ReadonlyArray<number>
   readonly temperature: number
+  /** The policy version to sample from, when it is not the newest. */
+  readonly version?: number | undefined
 }
 
 interface Asked extends Waiting, Generation {
+  readonly version: number
   readonly reply: Deferred.Deferred<Answer, PolicyError>
   /** Nobody waits for the reply any more. */
   abandoned: boolean
@@ -38,6 +41,8 @@ export interface Answer {
 type Message =
   | { readonly type: "asked"; readonly asked: Asked }
   | { readonly type: "idle"; readonly place: number }
+  /** A batch did not fit into memory. */
+  | { readonly type: "tooLarge"; readonly place: number; readonly batch: ReadonlyArray<Asked> }
   /** A worker's thread has ended. The others go on; without any, nobody can be answered. */
   | { readonly type: "gone"; readonly worker: number }
 
@@ -59,7 +64,7 @@ export interface ActorOptions {
   readonly capacity?: number
   /** Most tokens of a batch, padding included. Default 16,384. */
   readonly budgetTokens?: number
-  /** The version to sample from, read when a batch is formed. */
+  /** The version to sample from, read when a request is made that names none. */
   readonly policyVersion: () => number
 }
 
@@ -71,7 +76,8 @@ export type Generate = (generation: Generation) => Effect.Effect<Answer, PolicyE
 
 /** Starts the actor in the surrounding scope. `end` is the token at which a reply is over. */
 export const startInference = Effect.fnUntraced(function* (options: ActorOptions & { readonly end: number }) {
-  const { budgetTokens = 16_384, capacity = 65_536, end, name, policyVersion } = options
+  const { capacity = 65_536, end, name, policyVersion } = options
+  let { budgetTokens = 16_384 } = options
   const { workers } = options.workers
   const mailbox = yield* Queue.bounded<Message>(capacity)
   const scope = yield* Effect.scope
@@ -86,16 +92,17 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   }
 
   const run = (place: number, batch: ReadonlyArray<Asked>) => {
-    const version = policyVersion()
+    const { temperature, version } = batch[0]!
     return workers[place % workers.length]!.call({
       type: "generate",
       version,
       rows: batch.map(({ prompt, uniforms }) => ({ prompt, uniforms })),
-      temperature: batch[0]!.temperature,
+      temperature,
       end
     }).pipe(
       Effect.match({
         onFailure: (failure): Message => {
+          if (failure.outOfMemory && batch.length > 1) return { type: "tooLarge", place, batch }
           refuse(batch, failure.message)
           return failure.ended ? { type: "gone", worker: place % workers.length } : { type: "idle", place }
         },
@@ -119,7 +126,12 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       const arrived: Array<Asked> = []
       for (const message of messages) {
         if (message.type === "idle") idle.add(message.place)
-        else if (message.type === "gone") ended.add(message.worker)
+        else if (message.type === "tooLarge") {
+          // What did not fit will not fit again: from here on batches are half as large.
+          budgetTokens = Math.min(budgetTokens, message.batch.reduce((sum, { cost }) => sum + cost, 0) / 2)
+          waiting = [...message.batch, ...waiting]
+          idle.add(message.place)
+        } else if (message.type === "gone") ended.add(message.worker)
         else arrived.push(message.asked)
       }
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
@@ -146,12 +158,17 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
     Effect.forkScoped({ startImmediately: true })
   )
 
-  const generate: Generate = Effect.fnUntraced(function* ({ prompt, temperature, uniforms }) {
+  const generate: Generate = Effect.fnUntraced(function* ({
+    prompt,
+    temperature,
+    uniforms,
+    version = policyVersion()
+  }) {
     const reply = Deferred.makeUnsafe<Answer, PolicyError>()
     const length = paddedLength(prompt.length)
-    const shape = `${length} ${uniforms.length} ${temperature}`
+    const shape = `${length} ${uniforms.length} ${temperature} ${version}`
     const cost = length + uniforms.length
-    const asked: Asked = { prompt, uniforms, temperature, reply, shape, cost, abandoned: false }
+    const asked: Asked = { prompt, uniforms, temperature, version, reply, shape, cost, abandoned: false }
     if (!(yield* Queue.offer(mailbox, { type: "asked", asked })))
       return yield* new PolicyError({ policy: name, reason: "inference has stopped" })
     return yield* Effect.onInterrupt(Deferred.await(reply), () => Effect.sync(() => (asked.abandoned = true)))
@@ -159,8 +176,11 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   return generate
 })
 
-/** Starts the actor in the surrounding scope and gives the policy that asks it. */
-export const makeInference = Effect.fnUntraced(function* (options: InferenceOptions) {
+/** Starts the actor in the surrounding scope and gives the policy that asks it, always of the newest version. */
+export const makeInference = (options: InferenceOptions) => Effect.map(makeVersions(options), (policyOf) => policyOf())
+
+/** The same, for the policy of any version that the workers still hold; without one, of the newest. */
+export const makeVersions = Effect.fnUntraced(function* (options: InferenceOptions) {
   const { chat, maxPositions, name, style, thinking, tokenizer } = options
   if (style === "chat" && chat === undefined) throw new TypeError(`${name} speaks chat, but has no template`)
   const ends = chat?.ends ?? [tokenizer.end]
@@ -176,7 +196,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
         : [...previous.promptTokens, ...previous.tokens, ...tokenizer.encode(messages.at(-1)!.content)]
     )
   }
-  return Policy.of({
+  const policyOf = (version?: number): Policy["Service"] => ({
     name,
     style,
     reply: Effect.fnUntraced(function* (request) {
@@ -192,7 +212,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
           reason: `a prompt of ${promptTokens.length} tokens leaves no room in ${maxPositions} positions`
         })
       const uniforms = Array.from({ length: cap }, rng.uniform)
-      const answer = yield* generate({ prompt: promptTokens, uniforms, temperature })
+      const answer = yield* generate({ prompt: promptTokens, uniforms, temperature, version })
       const { ended, logprobs, tokens } = upToEnd(answer, ends)
       return {
         text: tokenizer.decode(ended ? tokens.slice(0, -1) : tokens),
@@ -205,6 +225,7 @@ export const makeInference = Effect.fnUntraced(function* (options: InferenceOpti
       } satisfies Reply
     })
   })
+  return policyOf
 })
 
 /**

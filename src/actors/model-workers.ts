@@ -36,6 +36,10 @@ export class ModelFailure extends Schema.TaggedError<ModelFailure>()("ModelFailu
   override get message() {
     return `model worker: ${this.reason}`
   }
+  /** The call was too large for the memory; a smaller one may pass. */
+  get outOfMemory() {
+    return /allocat|out of memory|bad_alloc/i.test(this.reason)
+  }
   override readonly [Runtime.errorExitCode] = 3
 }
 

@@ -1,7 +1,7 @@
 /** The inference actor in front of workers of straw: what it promises does not depend on a model. */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Latch, Result } from "effect"
-import { makeInference } from "../../src/actors/inference.ts"
+import { makeInference, makeVersions } from "../../src/actors/inference.ts"
 import { type ModelCall, ModelFailure, type ModelWorkers } from "../../src/actors/model-workers.ts"
 import { stream } from "../../src/kernels/random.ts"
 import type { Chat } from "../../src/policies/chat.ts"
@@ -163,6 +163,55 @@ describe("inference", () => {
       )
       expect((yield* Effect.flip(policy.reply(request("a")))).message).toBe("policy straw: model worker: no")
       expect((yield* policy.reply(request("b"))).text).toBe("b")
+    })
+  )
+
+  it.effect("a batch that does not fit into memory is taken apart until it does, and nobody notices", () =>
+    Effect.gen(function* () {
+      const sizes: Array<number> = []
+      const policy = yield* policyOver(
+        workersOf((call) => {
+          sizes.push(call.rows.length)
+          return call.rows.length > 3
+            ? Effect.fail(new ModelFailure({ reason: "Failed to allocate memory for requested buffer", ended: false }))
+            : Effect.as(Effect.yieldNow, echo(call))
+        })
+      )
+      const texts = [..."abcdefghijklmnop"]
+      const replies = yield* Effect.forEach(texts, (text) => policy.reply(request(text)), together)
+      expect(replies.map(({ text }) => text)).toEqual(texts)
+      expect(sizes.filter((size) => size > 3).length).toBeLessThanOrEqual(4)
+    })
+  )
+
+  it.effect("a single request that does not fit is refused by name", () =>
+    Effect.gen(function* () {
+      const reason = "Failed to allocate memory for requested buffer of size 9"
+      const policy = yield* policyOver(workersOf(() => Effect.fail(new ModelFailure({ reason, ended: false }))))
+      const error = yield* Effect.flip(policy.reply(request("a")))
+      expect(error.message).toBe(`policy straw: model worker: ${reason}`)
+    })
+  )
+
+  it.effect("a request names its policy version, and versions never share a batch", () =>
+    Effect.gen(function* () {
+      const seen: Array<{ readonly version: number; readonly text: string }> = []
+      const workers = workersOf((call) => {
+        for (const { prompt } of call.rows) seen.push({ version: call.version, text: tokenizer.decode(prompt) })
+        return Effect.as(Effect.yieldNow, echo(call))
+      })
+      let newest = 3
+      const policyVersion = () => newest
+      const model = { name: "straw", style: "terse", tokenizer, workers, maxPositions: 40, policyVersion } as const
+      const policyOf = yield* makeVersions(model)
+      const asks = ["a", "b", "c", "d"].map((text, i) => policyOf(i % 2 === 0 ? 2 : undefined).reply(request(text)))
+      const replies = yield* Effect.all(asks, together)
+      newest = 4
+      const later = yield* policyOf().reply(request("e"))
+      expect([...replies, later].map(({ policyVersion }) => policyVersion)).toEqual([2, 3, 2, 3, 4])
+      expect(seen.toSorted((a, b) => a.text.localeCompare(b.text)).map(({ version }) => version)).toEqual([
+        2, 3, 2, 3, 4
+      ])
     })
   )
 

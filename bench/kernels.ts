@@ -166,7 +166,7 @@ interface Aims {
 const rowsOf = async (config: TransformerConfig, longNew: number, aims?: Aims): Promise<Array<Row>> => {
   const flat = initialize(config, "bench")
   const model = openModel(config)
-  const constant = openModel(config, 1, "constants")
+  const constant = openModel(config, { generateFrom: "constants" })
   const tokens = (count: number) => several(count, () => int(0, config.vocabularySize - 1))
   const aim = (name: keyof Aims) => (aims === undefined ? {} : { aim: aims[name] })
 

@@ -6,7 +6,7 @@ import type { ModelAnswer, ModelCall } from "./model-workers.ts"
 
 const port = parentPort!
 const { config, threads } = workerData as { config: TransformerConfig; threads: number }
-const model = openModel(config, threads)
+const model = openModel(config, { threads })
 
 /** The newest versions: a call may still ask for the one before. */
 const versions = new Map<number, Float32Array>()

@@ -10,15 +10,18 @@
  * onnxruntime takes another kernel, with other rounding.
  */
 import * as ort from "onnxruntime-node"
+import { cpu, type Device, sessionOptions } from "./device.ts"
 import { generateGraph } from "./generate.ts"
 import { gradientGraph, scoreGraph } from "./train.ts"
 import {
   causalMask,
   hiddenScore,
+  type Parameter,
   parameters,
   type TransformerConfig,
   weightConstants,
-  weightInputs
+  weightInputs,
+  type Weights
 } from "./transformer.ts"
 
 /** Padded lengths are multiples of this. Sums over keys run in blocks that this divides. */
@@ -74,15 +77,17 @@ export interface Model {
   readonly release: () => Promise<void>
 }
 
-const options = (threads: number): ort.InferenceSession.SessionOptions => ({
-  executionProviders: ["cpu"],
-  intraOpNumThreads: threads,
-  interOpNumThreads: 1,
-  graphOptimizationLevel: "basic",
-  enableMemPattern: false,
-  logSeverityLevel: 4,
-  extra: { session: { intra_op: { allow_spinning: "0" } } }
-})
+export interface ModelOptions {
+  /** Of the processor; default 1. */
+  readonly threads?: number
+  /** Default the processor. */
+  readonly device?: Device
+  /**
+   * `inputs` (default): any weights at any time. `constants`: weights that stay, as in evaluation and serving; the runtime
+   * rearranges them once, which makes small batches up to twice as fast, but other weights cost a new session.
+   */
+  readonly generateFrom?: "inputs" | "constants"
+}
 
 /**
  * Lays out rows as P prompts of S samples each, so that rows of one prompt share its keys and values. S is chosen so that
@@ -116,39 +121,34 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewes
   return { prompts, samples, slots }
 }
 
-/**
- * Builds the graphs and their sessions; each is made when it is first used.
- *
- * @param generateFrom `inputs`: any weights at any time. `constants`: weights that stay, as in evaluation and serving; the
- *   runtime rearranges them once, which makes small batches up to twice as fast, but other weights cost a new session
- */
-export const openModel = (
-  config: TransformerConfig,
-  threads = 1,
-  generateFrom: "inputs" | "constants" = "inputs"
-): Model => {
+/** Builds the graphs and their sessions; each is made when it is first used. */
+export const openModel = (config: TransformerConfig, options: ModelOptions = {}): Model => {
+  const { device = cpu, generateFrom = "inputs", threads = 1 } = options
   const all = parameters(config)
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
-    const known = sessions.get(name) ?? ort.InferenceSession.create(build(), options(threads))
+    const known = sessions.get(name) ?? ort.InferenceSession.create(build(), sessionOptions(device, threads))
     sessions.set(name, known)
     return known
   }
   const weightsOf = (graph: Parameters<typeof weightInputs>[0]) => weightInputs(graph, config)
 
-  // Products with rearranged weights know no other kernel for a single row.
-  const fewest = generateFrom === "constants" ? 1 : 2
+  // The processor's products with rearranged weights know no other kernel for a single row.
+  const fewest = generateFrom === "constants" && device.provider === "cpu" ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
   const generating = async (weights: Float32Array, samples: number): Promise<ort.InferenceSession> => {
     const S = samples === 1 ? 1 : "S"
     const name = `generate ${S}`
     if (generateFrom === "inputs") return session(name, () => generateGraph(config, weightsOf, S))
-    if (baked !== weights) {
-      baked = weights
+    const base = frozen?.base ?? weights
+    if (baked !== base) {
+      baked = base
       await release((opened) => opened.startsWith("generate"))
     }
-    return session(name, () => generateGraph(config, (graph) => weightConstants(graph, config, weights), S))
+    return session(name, () =>
+      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S)
+    )
   }
   const release = async (which: (name: string) => boolean) => {
     for (const [name, opened] of [...sessions].filter(([name]) => which(name))) {
@@ -158,17 +158,20 @@ export const openModel = (
   }
 
   // Tensors are views: made once for each flat vector, and renewed when another version's vector comes.
+  const viewsOf = (of: ReadonlyArray<Parameter>, flat: Float32Array): Record<string, ort.Tensor> =>
+    Object.fromEntries(
+      of.map(({ name, shape, offset, size }) => [
+        name,
+        new ort.Tensor("float32", flat.subarray(offset, offset + size), shape)
+      ])
+    )
+  const base = frozen === undefined ? {} : viewsOf(parameters(config), frozen.base)
   let viewed: Float32Array | undefined
   let views: Record<string, ort.Tensor> = {}
   const feeds = (weights: Float32Array) => {
     if (viewed !== weights) {
       viewed = weights
-      views = Object.fromEntries(
-        all.map(({ name, shape, offset, size }) => [
-          name,
-          new ort.Tensor("float32", weights.subarray(offset, offset + size), shape)
-        ])
-      )
+      views = { ...base, ...viewsOf(trained, weights) }
     }
     return views
   }
@@ -253,7 +256,7 @@ export const openModel = (
       const run = await (
         await generating(weights, S)
       ).run({
-        ...(generateFrom === "inputs" ? feeds(weights) : {}),
+        ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
         tokens,
         mask: mask(T),
         padding: new ort.Tensor("float32", padding, [P, 1, 1, T]),
@@ -298,7 +301,9 @@ export const openModel = (
     gradient: async (weights, rows, { temperature }) => {
       const flat = Float32Array.from(rows.flatMap((row) => row.weights))
       const { few, inputs } = scoreFeeds(weights, rows, temperature)
-      const training = await session(few ? "gradient few" : "gradient", () => gradientGraph(config, weightsOf, few))
+      const names = trained.map(({ name }) => name)
+      const build = () => gradientGraph(config, weightsOf, names, few)
+      const training = await session(few ? "gradient few" : "gradient", build)
       const run = await training.run({
         ...inputs,
         weights: new ort.Tensor("float32", flat, [flat.length])

@@ -26,7 +26,7 @@ describe.each(configs)("with %s", (_, config) => {
   let constant: Model
   beforeAll(() => {
     model = openModel(config)
-    constant = openModel(config, 1, "constants")
+    constant = openModel(config, { generateFrom: "constants" })
   })
   afterAll(async () => {
     await model.release()

@@ -109,7 +109,7 @@ describe("publishing", () => {
   const initial = initialize(config, "publishing")
   const mebibyte = 2 ** 20
   const growthMiB = async (generateFrom: "inputs" | "constants", versions: number) => {
-    const model = openModel(config, 1, generateFrom)
+    const model = openModel(config, { generateFrom })
     const rows = [{ prompt: [1, 2, 3], uniforms: [0.3, 0.6] }]
     const publish = async (count: number) => {
       for (let i = 0; i < count; i++) await model.generate(initial.slice(), rows, { temperature: 1, end: -1 })

@@ -7,7 +7,7 @@
  */
 import { Effect } from "effect"
 import type { Outcome } from "../environment.ts"
-import { type Stream, stream } from "../kernels/random.ts"
+import { stream } from "../kernels/random.ts"
 import { bootstrapMeans, type Interval } from "../kernels/statistics.ts"
 import { chatContext, initialContextOf } from "../machines/context-store.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
@@ -54,13 +54,24 @@ export interface Evaluation {
     readonly reward: Interval
     readonly outcomes: Readonly<Record<Outcome, number>>
   }>
+  /** Over all positions of a pack. Like `gain` over packs that were lived to their end. */
+  readonly mean: Measures
+  /** What the last position has over the first. */
+  readonly gain: Measures
   readonly updates: {
     readonly episodes: number
     /** How many could be read as a context. */
     readonly parsed: number
     /** Of a reply; 0 for policies that have no tokens, null without update episodes. */
     readonly meanTokens: number | null
+    /** Of the contexts that were read. Null without any. */
+    readonly meanCharacters: number | null
   }
+}
+
+export interface Measures {
+  readonly success: Interval
+  readonly reward: Interval
 }
 
 /** How many lifecycles an evaluation lives. */
@@ -89,16 +100,15 @@ export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.
       context,
       seed,
       seeds,
-      positions: byPosition(lives, packSize, stream("bootstrap", seed)),
-      updates: ofUpdates(lives.flatMap(({ updates }) => updates))
+      ...measure(lives, packSize, seed)
     }
   })
 
 /** What an evaluation keeps of a lifecycle, which is one pack: prompts are long. */
-interface Life {
+export interface Life {
   /** By position; those after a fault are missing. */
   readonly solves: ReadonlyArray<Pick<Episode, "outcome" | "success" | "reward" | "contextBefore">>
-  readonly updates: ReadonlyArray<{ readonly parsed: boolean; readonly tokens: number }>
+  readonly updates: ReadonlyArray<{ readonly parsed: boolean; readonly tokens: number; readonly characters: number }>
 }
 
 const keep = ({ episodes }: Lifecycle): Life => ({
@@ -107,7 +117,11 @@ const keep = ({ episodes }: Lifecycle): Life => ({
     .map(({ outcome, success, reward, contextBefore }) => ({ outcome, success, reward, contextBefore })),
   updates: episodes
     .filter(({ kind, steps }) => kind === "update" && steps.length > 0)
-    .map(({ success, steps }) => ({ parsed: success, tokens: steps[0]!.tokens.length }))
+    .map(({ contextAfter, success, steps }) => ({
+      parsed: success,
+      tokens: steps[0]!.tokens.length,
+      characters: contextAfter.length
+    }))
 })
 
 /** One lifecycle a pack, under a control. */
@@ -146,26 +160,55 @@ const truth = ({ environment, knowledge }: Pack, { style }: Settings): string =>
     ? chatContext(environment.knowledge.describe(knowledge()))
     : (environment.terse?.describe ?? environment.knowledge.describe)(knowledge())
 
-const byPosition = (lives: ReadonlyArray<Life>, packSize: number, resampling: Stream): Evaluation["positions"] => {
+/** Means over lifecycles with their intervals; the same lifecycles and seed give the same intervals. */
+export const measure = (
+  lives: ReadonlyArray<Life>,
+  packSize: number,
+  seed: number
+): Pick<Evaluation, "positions" | "mean" | "gain" | "updates"> => {
   const positions = Array.from({ length: packSize }, (_, position) => position)
-  const rows = lives.map(({ solves }) =>
-    positions.flatMap((position) => {
-      const solve = solves[position]
-      return solve === undefined || isFault(solve.outcome) ? [NaN, NaN] : [solve.success ? 1 : 0, solve.reward]
-    })
-  )
-  const intervals = bootstrapMeans(rows, resampling)
-  return positions.map((position) => {
-    const solves = lives.flatMap(({ solves }) => solves.slice(position, position + 1))
-    const outcomes = { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 }
-    for (const { outcome } of solves) outcomes[outcome]++
-    const [success, reward] = [intervals[2 * position]!, intervals[2 * position + 1]!]
-    return { position, episodes: solves.length, success, reward, outcomes }
+  const rows = lives.map(({ solves }) => {
+    const curves = [
+      (solve: Life["solves"][number]) => (solve.success ? 1 : 0),
+      (solve: Life["solves"][number]) => solve.reward
+    ].map((value) =>
+      positions.map((position) => {
+        const solve = solves[position]
+        return solve === undefined || isFault(solve.outcome) ? NaN : value(solve)
+      })
+    )
+    return curves.flatMap((curve) => [
+      ...curve,
+      curve.reduce((sum, value) => sum + value, 0) / packSize,
+      curve.at(-1)! - curve[0]!
+    ])
   })
+  const intervals = bootstrapMeans(rows, stream("bootstrap", seed))
+  const measures = (column: number): Measures => ({
+    success: intervals[column]!,
+    reward: intervals[packSize + 2 + column]!
+  })
+  return {
+    positions: positions.map((position) => {
+      const solves = lives.flatMap(({ solves }) => solves.slice(position, position + 1))
+      const outcomes = { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 }
+      for (const { outcome } of solves) outcomes[outcome]++
+      return { position, episodes: solves.length, ...measures(position), outcomes }
+    }),
+    mean: measures(packSize),
+    gain: measures(packSize + 1),
+    updates: ofUpdates(lives.flatMap(({ updates }) => updates))
+  }
 }
 
-const ofUpdates = (updates: Life["updates"]): Evaluation["updates"] => ({
-  episodes: updates.length,
-  parsed: updates.filter(({ parsed }) => parsed).length,
-  meanTokens: updates.length === 0 ? null : updates.reduce((sum, { tokens }) => sum + tokens, 0) / updates.length
-})
+const ofUpdates = (updates: Life["updates"]): Evaluation["updates"] => {
+  const read = updates.filter(({ parsed }) => parsed)
+  const mean = (numbers: ReadonlyArray<number>) =>
+    numbers.length === 0 ? null : numbers.reduce((sum, number) => sum + number, 0) / numbers.length
+  return {
+    episodes: updates.length,
+    parsed: read.length,
+    meanTokens: mean(updates.map(({ tokens }) => tokens)),
+    meanCharacters: mean(read.map(({ characters }) => characters))
+  }
+}

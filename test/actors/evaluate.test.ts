@@ -80,6 +80,20 @@ describe("an evaluation", () => {
     })
   )
 
+  it.effect("tells the mean over positions and what the last has over the first, over packs", () =>
+    Effect.gen(function* () {
+      const { evaluation } = yield* run("careful", "own")
+      const means = success({ evaluation })
+      const { gain, mean } = evaluation
+      expect(gain.success.mean).toBeCloseTo(means[3]! - means[0]!)
+      expect(mean.success.mean).toBeCloseTo(means.reduce((a, b) => a + b) / 4)
+      for (const { high, low, mean: middle } of [gain.success, gain.reward, mean.success, mean.reward]) {
+        expect(low!).toBeLessThanOrEqual(middle!)
+        expect(high!).toBeGreaterThanOrEqual(middle!)
+      }
+    })
+  )
+
   it.effect("says where episodes were lost, and does not count them as failures", () =>
     Effect.gen(function* () {
       const { evaluation } = yield* run("oracle", "own", { packs: 5 }, { flaw: "throws", flawAt: 2 })
@@ -89,7 +103,7 @@ describe("an evaluation", () => {
         outcomes: { error: 5, failure: 0 }
       })
       expect(evaluation.positions[1]!.success.mean).toBe(1)
-      expect(evaluation.updates).toEqual({ episodes: 10, parsed: 10, meanTokens: 0 })
+      expect(evaluation.updates).toMatchObject({ episodes: 10, parsed: 10, meanTokens: 0 })
     })
   )
 })

@@ -5,6 +5,8 @@ import type { Evaluation } from "../../src/actors/evaluate.ts"
 import { ordinal } from "../../src/cli/chart.ts"
 import { curve, publishedFor, reportPage, type Run, successTable } from "../../src/cli/report.ts"
 
+const nothing = { mean: null, low: null, high: null }
+
 const evaluation = (policy: string, ...means: ReadonlyArray<number | null>): Evaluation => ({
   environment: "frozen-lake-obscure",
   policy,
@@ -22,7 +24,9 @@ const evaluation = (policy: string, ...means: ReadonlyArray<number | null>): Eva
     const outcomes = { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 }
     return { position, episodes: 500, success: interval, reward: interval, outcomes }
   }),
-  updates: { episodes: 1500, parsed: 1500, meanTokens: 9 }
+  mean: { success: nothing, reward: nothing },
+  gain: { success: nothing, reward: nothing },
+  updates: { episodes: 1500, parsed: 1500, meanTokens: 9, meanCharacters: 40 }
 })
 
 const run: Run = {

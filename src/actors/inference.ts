@@ -181,10 +181,20 @@ export const makeInference = (options: InferenceOptions) => Effect.map(makeVersi
 
 /** The same, for the policy of any version that the workers still hold; without one, of the newest. */
 export const makeVersions = Effect.fnUntraced(function* (options: InferenceOptions) {
-  const { chat, maxPositions, name, style, thinking, tokenizer } = options
+  const generate = yield* startInference({ ...options, end: endsOf(options)[0]! })
+  return (version?: number): Policy["Service"] => modelPolicy(options, generate, version)
+})
+
+/** How a model is spoken to. */
+export type Speech = Pick<InferenceOptions, "name" | "style" | "tokenizer" | "chat" | "thinking" | "maxPositions">
+
+const endsOf = ({ chat, tokenizer }: Speech): ReadonlyArray<number> => chat?.ends ?? [tokenizer.end]
+
+/** The policy that speaks through whatever generates: conversations to tokens, and tokens to replies. */
+export const modelPolicy = (speech: Speech, generate: Generate, version?: number): Policy["Service"] => {
+  const { chat, maxPositions, name, style, thinking, tokenizer } = speech
   if (style === "chat" && chat === undefined) throw new TypeError(`${name} speaks chat, but has no template`)
-  const ends = chat?.ends ?? [tokenizer.end]
-  const generate = yield* startInference({ ...options, end: ends[0]! })
+  const ends = endsOf(speech)
   const promptOf = ({ messages, previous }: Request): Result.Result<ReadonlyArray<number>, string> => {
     if (chat !== undefined) {
       const prompt = chat.prompt(messages, { previous, thinking })
@@ -196,7 +206,7 @@ export const makeVersions = Effect.fnUntraced(function* (options: InferenceOptio
         : [...previous.promptTokens, ...previous.tokens, ...tokenizer.encode(messages.at(-1)!.content)]
     )
   }
-  const policyOf = (version?: number): Policy["Service"] => ({
+  return {
     name,
     style,
     reply: Effect.fnUntraced(function* (request) {
@@ -224,9 +234,8 @@ export const makeVersions = Effect.fnUntraced(function* (options: InferenceOptio
         truncated: !ended && !(style === "terse" && kind === "solve")
       } satisfies Reply
     })
-  })
-  return policyOf
-})
+  }
+}
 
 /**
  * What was said up to the first end token, with it. The graph stops at one end token only; the others are so rare that

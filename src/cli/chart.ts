@@ -1,6 +1,6 @@
 /**
- * The picture of a training run as SVG, readable on light and dark pages: success by task of the pack before and after,
- * beside the references, and success at each position while training.
+ * Curves as SVG, readable on light and dark pages: of evaluations by task of the pack, and of a training run, before and
+ * after beside the references and at each position while training.
  */
 import * as Plot from "@observablehq/plot"
 import { parseHTML } from "linkedom"
@@ -41,6 +41,14 @@ const looks = {
     { color: "#b07d2b", width: 1.5, dash: "2 3" },
     { color: "#3f8f4f", width: 1.5, dash: "7 4" },
     { color: "#8a5aa8", width: 1.5, dash: "7 3 2 3" }
+  ],
+  curves: [
+    { color: "#0b62a4", width: 3 },
+    { color: "#c2571a", width: 2.5 },
+    { color: "#3f8f4f", width: 2, dash: "7 4" },
+    { color: "#8a5aa8", width: 2, dash: "2 3" },
+    { color: "#8d949b", width: 2 },
+    { color: "#b07d2b", width: 2, dash: "7 3 2 3" }
   ]
 } satisfies Record<string, Look | ReadonlyArray<Look>>
 
@@ -48,12 +56,46 @@ const panel = { width: 470, height: 346, top: 76, marginLeft: 46, marginRight: 1
 
 export const chart = (drawing: Drawing): string => {
   const curves = drawing.metrics.filter(({ success }) => success !== undefined)
-  const panels = [byPosition(drawing), ...(curves.length < 2 ? [] : [whileTraining(curves)])]
+  return frame(`Success by task of the pack on ${drawing.after.environment}`, [
+    byPosition(drawing),
+    ...(curves.length < 2 ? [] : [whileTraining(curves)])
+  ])
+}
+
+/** A curve by task of the pack. */
+export interface Curve {
+  readonly name: string
+  readonly positions: Evaluation["positions"]
+}
+
+/** Success and reward of several curves side by side. */
+export const curvesChart = (title: string, curves: ReadonlyArray<Curve>): string => {
+  const series = curves.map(({ name, positions }, i) => ({ name, positions, look: looks.curves[i % 6]! }))
+  return frame(
+    title,
+    (["success", "reward"] as const).map((measure) => {
+      const ends = series.flatMap(({ positions }) =>
+        positions.flatMap((position) => [position[measure].low ?? 0, position[measure].high ?? 0])
+      )
+      return {
+        title: `${title}: ${measure}`,
+        legend: series.map(({ look, name }) => ({ text: name, look })),
+        plot: plot(
+          places(curves[0]?.positions ?? []),
+          series.flatMap((curve) => curveMarks(curve, measure)),
+          [Math.min(0, ...ends), Math.max(1, ...ends)]
+        )
+      }
+    })
+  )
+}
+
+const frame = (title: string, panels: ReadonlyArray<Panel>): string => {
   const width = panels.length * panel.width
   const height = panel.top + panel.height
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">`,
-    `<title>Success by task of the pack on ${escape(drawing.after.environment)}</title>`,
+    `<title>${escape(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="white"/>`,
     ...panels.map(({ legend, plot, title }, i) =>
       [
@@ -84,13 +126,32 @@ interface Entry {
   readonly point?: boolean
 }
 
-const byPosition = ({ after, before, published, references }: Drawing): Panel => {
-  const series: ReadonlyArray<readonly [Evaluation, string, Look]> = [
-    ...references.map((reference, i) => [reference, reference.policy, looks.references[i % 3]!] as const),
-    [before, "before", looks.before],
-    [after, "after", looks.after]
+/** An interval, a line and a dot at each position. */
+const curveMarks = (
+  { look, positions }: Pick<Curve, "positions"> & { readonly look: Look },
+  measure: "success" | "reward"
+): ReadonlyArray<Plot.Markish> => {
+  const rows = positions.map((position) => ({ place: ordinal(position.position), ...position[measure] }))
+  const stroke = { stroke: look.color, strokeWidth: look.width, ...(look.dash && { strokeDasharray: look.dash }) }
+  return [
+    Plot.ruleX(rows, { x: "place", y1: "low", y2: "high", stroke: look.color, strokeWidth: 1.5 }),
+    Plot.lineY(rows, { x: "place", y: "mean", ...stroke }),
+    Plot.dot(rows, { x: "place", y: "mean", r: look.width, fill: look.color })
   ]
-  const places = after.positions.map(({ position }) => ordinal(position))
+}
+
+const places = (positions: Evaluation["positions"]): Plot.ScaleOptions => ({
+  type: "point",
+  domain: positions.map(({ position }) => ordinal(position)),
+  label: "task of the pack"
+})
+
+const byPosition = ({ after, before, published, references }: Drawing): Panel => {
+  const series: ReadonlyArray<Curve & { readonly look: Look }> = [
+    ...references.map((reference, i) => ({ ...reference, name: reference.policy, look: looks.references[i % 3]! })),
+    { ...before, name: "before", look: looks.before },
+    { ...after, name: "after", look: looks.after }
+  ]
   const points = [
     ...published.before.map((point) => ({ ...point, color: looks.before.color })),
     ...published.after.map((point) => ({ ...point, color: looks.after.color }))
@@ -98,19 +159,11 @@ const byPosition = ({ after, before, published, references }: Drawing): Panel =>
   return {
     title: "Success by task of the pack, 95 % intervals",
     legend: [
-      ...series.toReversed().map(([, text, look]) => ({ text, look })),
+      ...series.toReversed().map(({ look, name }) => ({ text: name, look })),
       ...(points.length === 0 ? [] : [{ text: "published (rewards)", look: looks.after, point: true }])
     ],
-    plot: plot({ type: "point", domain: places, label: "task of the pack" }, [
-      ...series.flatMap(([{ positions }, , look]) => {
-        const rows = positions.map(({ position, success }) => ({ place: ordinal(position), ...success }))
-        const stroke = { stroke: look.color, strokeWidth: look.width, ...(look.dash && { strokeDasharray: look.dash }) }
-        return [
-          Plot.ruleX(rows, { x: "place", y1: "low", y2: "high", stroke: look.color, strokeWidth: 1.5 }),
-          Plot.lineY(rows, { x: "place", y: "mean", ...stroke }),
-          Plot.dot(rows, { x: "place", y: "mean", r: look.width, fill: look.color })
-        ]
-      }),
+    plot: plot(places(after.positions), [
+      ...series.flatMap((curve) => curveMarks(curve, "success")),
       Plot.dot(points, {
         x: ({ position }: Published) => ordinal(position),
         y: "reward",
@@ -152,14 +205,18 @@ const whileTraining = (curves: ReadonlyArray<Measured>): Panel => {
 /** From a pale to a deep blue. */
 const blue = (depth: number): string => `hsl(205, ${Math.round(45 + 45 * depth)}%, ${Math.round(78 - 48 * depth)}%)`
 
-const plot = (x: Plot.ScaleOptions, marks: ReadonlyArray<Plot.Markish>): string => {
+const plot = (
+  x: Plot.ScaleOptions,
+  marks: ReadonlyArray<Plot.Markish>,
+  domain: readonly [number, number] = [0, 1]
+): string => {
   const drawn = Plot.plot({
     ...panel,
     document: parseHTML("<html><body></body></html>").document,
     className: "plot",
     style: { fontSize: "12px" },
     x: { labelAnchor: "center", labelArrow: "none", ...x },
-    y: { domain: [0, 1], percent: false, grid: true, tickFormat: ".1f", label: null },
+    y: { domain, percent: false, grid: true, tickFormat: ".1f", label: null },
     color: { type: "identity" },
     marks: [Plot.ruleY([0], { stroke: "#999" }), ...marks]
   })

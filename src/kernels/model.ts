@@ -12,6 +12,8 @@
 import * as ort from "onnxruntime-node"
 import { cpu, type Device, sessionOptions } from "./device.ts"
 import { generateGraph } from "./generate.ts"
+import type { Graph } from "./graph/graph.ts"
+import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
 import { gradientGraph, scoreGraph } from "./train.ts"
 import {
   causalMask,
@@ -87,6 +89,8 @@ export interface ModelOptions {
    * rearranges them once, which makes small batches up to twice as fast, but other weights cost a new session.
    */
   readonly generateFrom?: "inputs" | "constants"
+  /** With it, the weights that calls hand in are those of adapters on this base, and gradients are theirs. */
+  readonly frozen?: Frozen | undefined
 }
 
 /**
@@ -123,18 +127,21 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewes
 
 /** Builds the graphs and their sessions; each is made when it is first used. */
 export const openModel = (config: TransformerConfig, options: ModelOptions = {}): Model => {
-  const { device = cpu, generateFrom = "inputs", threads = 1 } = options
-  const all = parameters(config)
+  const { device = cpu, frozen, generateFrom = "inputs", threads = 1 } = options
+  /** What the flat vectors hold that callers hand in and get back. */
+  const trained = frozen === undefined ? parameters(config) : adapterParameters(config, frozen.lora)
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
     const known = sessions.get(name) ?? ort.InferenceSession.create(build(), sessionOptions(device, threads))
     sessions.set(name, known)
     return known
   }
-  const weightsOf = (graph: Parameters<typeof weightInputs>[0]) => weightInputs(graph, config)
+  const withAdapters = (graph: Graph, base: Weights): Weights =>
+    frozen === undefined ? base : new Map([...base, ...adapterInputs(graph, config, frozen.lora)])
+  const weightsOf = (graph: Graph) => withAdapters(graph, weightInputs(graph, config))
 
   // The processor's products with rearranged weights know no other kernel for a single row.
-  const fewest = generateFrom === "constants" && device.provider === "cpu" ? 1 : 2
+  const fewest = generateFrom === "constants" && device.provider === "cpu" && frozen === undefined ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
   const generating = async (weights: Float32Array, samples: number): Promise<ort.InferenceSession> => {

@@ -3,11 +3,11 @@
  *
  * Every policy loss enters training as one number a token: the derivative of the loss with respect to that token's
  * log-probability (see the losses of credit assignment). So one graph serves them all: it returns the gradient of
- * `sum_i weight_i * logprob_i` in all parameters, and the log-probabilities themselves.
+ * `sum_i weight_i * logprob_i` in all parameters that are trained, and the log-probabilities themselves.
  */
 import { Graph, type Value } from "./graph/graph.ts"
 import { product } from "./graph/shape.ts"
-import { forward, frame, head, parameters, type TransformerConfig, type Weights } from "./transformer.ts"
+import { forward, frame, head, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
  * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [T, T]` causal;
@@ -52,17 +52,20 @@ export const scoreGraph = (
 
 /**
  * One more input: `weights [M]`, by which each token's log-probability counts.
- * Outputs: `logprobs [M]` and `gradient [parameters]`, flat, of `sum_i weights_i * logprobs_i`.
+ * Outputs: `logprobs [M]` and `gradient`, flat, of `sum_i weights_i * logprobs_i` in the parameters that are trained.
+ *
+ * @param trained names, in the order of the flat gradient
  */
 export const gradientGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
+  trained: ReadonlyArray<string>,
   few = false
 ): Uint8Array => {
   const graph = new Graph()
   const weights = weightsOf(graph)
   const { tape, logprob } = logprobs(graph, config, weights, few)
-  const order: ReadonlyArray<Value> = parameters(config).map(({ name }) => weights.get(name)!)
+  const order: ReadonlyArray<Value> = trained.map((name) => weights.get(name)!)
   const gradients = tape.gradients(logprob, graph.input("weights", "float32", ["M"]), order)
   const flat = graph.concat(
     gradients.map((gradient) => graph.reshape(gradient, [product(gradient.shape)])),

@@ -80,8 +80,11 @@ export const parameterCount = (config: TransformerConfig): number => {
   return last.offset + last.size
 }
 
-/** The parameters as values of a graph, by name. */
+/** The parameters as values of a graph, by name; those of adapters too, and then `loraScale`. */
 export type Weights = ReadonlyMap<string, Value>
+
+/** Under this name the factor of low-rank adapters is among the weights, a scalar. */
+export const loraScale = "lora.scale"
 
 /** Weights as inputs: nothing is rebuilt when a new policy version is published. */
 export const weightInputs = (graph: Graph, config: TransformerConfig): Weights =>
@@ -122,6 +125,19 @@ export const frame = (graph: Graph, config: TransformerConfig, weights: Weights)
 const within = (outer: Frame, graph: Graph): Frame => ({ ...outer, tape: new Tape(graph) })
 
 /**
+ * One of the model's matrices with its bias and its low-rank adapter, where it has them: `x [N, in]` to `[N, out]`.
+ *
+ * @param name without `weight`: `model.layers.0.mlp.up_proj`
+ */
+const linear = ({ tape, weights }: Frame, name: string, x: Value): Value => {
+  const part = (suffix: string) => weights.get(`${name}.${suffix}`)
+  const y = tape.linear(x, part("weight")!, part("bias"))
+  const [a, b] = [part("lora_A.weight"), part("lora_B.weight")]
+  if (a === undefined || b === undefined) return y
+  return tape.add(y, tape.linear(tape.scale(tape.linear(x, a), weights.get(loraScale)!), b))
+}
+
+/**
  * Queries, keys or values of one layer: `x [N, D]` to `[B, heads, T, d]`.
  *
  * @param headsFirst brings `[N, heads * d]` into that order
@@ -136,12 +152,9 @@ const project = (
   positions?: Value
 ): Value => {
   const { tape, config, weights } = f
-  const part = (suffix: string) => weights.get(`${at}self_attn.${name}_${suffix}`)
-  const y = headsFirst(
-    tape.linear(x, part("proj.weight")!, part("proj.bias")),
-    name === "q" ? config.heads : config.keyValueHeads
-  )
-  const norm = part("norm.weight")
+  const heads = name === "q" ? config.heads : config.keyValueHeads
+  const y = headsFirst(linear(f, `${at}self_attn.${name}_proj`, x), heads)
+  const norm = weights.get(`${at}self_attn.${name}_norm.weight`)
   const unit = norm === undefined ? y : tape.rmsNorm(y, norm, config.epsilon)
   return positions === undefined ? unit : tape.rotary(unit, positions, f.cos, f.sin)
 }
@@ -149,11 +162,10 @@ const project = (
 /** Everything of a layer behind the attention: output projection, residual, feed-forward, residual. `x`, `mixed [N, D]`. */
 const finishLayer = (f: Frame, at: string, x: Value, mixed: Value): Value => {
   const { tape, config, weights } = f
-  const weight = (name: string) => weights.get(`${at}${name}.weight`)!
-  const attended = tape.add(x, tape.linear(mixed, weight("self_attn.o_proj")))
-  const unit = tape.rmsNorm(attended, weight("post_attention_layernorm"), config.epsilon)
-  const inner = tape.swiglu(tape.linear(unit, weight("mlp.gate_proj")), tape.linear(unit, weight("mlp.up_proj")))
-  return tape.add(attended, tape.linear(inner, weight("mlp.down_proj")))
+  const attended = tape.add(x, linear(f, `${at}self_attn.o_proj`, mixed))
+  const unit = tape.rmsNorm(attended, weights.get(`${at}post_attention_layernorm.weight`)!, config.epsilon)
+  const inner = tape.swiglu(linear(f, `${at}mlp.gate_proj`, unit), linear(f, `${at}mlp.up_proj`, unit))
+  return tape.add(attended, linear(f, `${at}mlp.down_proj`, inner))
 }
 
 export interface KeysValues {

@@ -4,16 +4,28 @@ import type { Rng } from "../../src/environment.ts"
 import { int, intRange, memoryOption, option } from "../option.ts"
 import { type TermName, termNames } from "./dictionary.ts"
 import type { Equation } from "./equation.ts"
-import { families, type Family } from "./families.ts"
+import { families, type Family, type Template } from "./families.ts"
 import { amplitudeBound, isStable } from "./simulation.ts"
 
 const positive = (maximum: number) => Schema.Finite.check(Schema.isBetween({ minimum: 1e-6, maximum }))
+/** Those of a family with so many terms, in its own order. */
+export const templatesOf = (family: Family, terms: readonly [number, number]): ReadonlyArray<Template> =>
+  families[family].filter(({ signs }) => {
+    const size = Object.keys(signs).length
+    return size >= terms[0] && size <= terms[1]
+  })
+
 const familyNames = Object.keys(families) as [Family, ...Array<Family>]
 
 export const Options = Schema.Struct({
   family: option(Schema.Literals(familyNames), "general", "Family of reactions that packs draw from"),
   maxSteps: option(int(1, 100), 10, "Actions of a task"),
   pointBudget: option(int(1, 200), 15, "Points that a task may sample"),
+  template: option(
+    Schema.NullOr(Schema.String),
+    null,
+    "The reaction's terms and signs in every pack, such as +u -u^3, instead of drawn ones of the family"
+  ),
   terms: option(intRange(1, 4), [1, 2], "Fewest and most terms of a reaction, told to the agent"),
   stateLimit: option(positive(100), 3, "Values are clipped to this size; hidden equations stay below it"),
   initialModes: option(intRange(1, 8), [1, 2], "Fewest and most sine modes of an initial condition"),
@@ -29,7 +41,12 @@ export const Options = Schema.Struct({
     "Points of the simulation in space and in time, ends included"
   ),
   memory: memoryOption("what was sampled and committed")
-})
+}).check(
+  Schema.makeFilter(({ family, template, terms }) => {
+    if (template === null || templatesOf(family, terms).some(({ name }) => name === template)) return undefined
+    return { path: ["template"], issue: `Expected a template of ${family} with ${terms[0]} to ${terms[1]} terms` }
+  })
+)
 export type Options = typeof Options.Type
 
 /** The published training and evaluation. */
@@ -71,11 +88,8 @@ const mostDraws = 128
  * equation is drawn again, template and coefficients, until no trajectory touches the state limit.
  */
 export const drawKnowledge = (rng: Rng, options: Options, packSize: number): Knowledge => {
-  const { family, grid, initialModes, stateLimit, terms } = options
-  const templates = families[family].filter(({ signs }) => {
-    const size = Object.keys(signs).length
-    return size >= terms[0] && size <= terms[1]
-  })
+  const { family, grid, initialModes, stateLimit, template, terms } = options
+  const templates = templatesOf(family, terms).filter(({ name }) => template === null || name === template)
   if (templates.length === 0) throw new Error(`family ${family} has no reaction of ${terms[0]} to ${terms[1]} terms`)
   const bound = amplitudeBound(family, stateLimit)
   const bands = rng.shuffle(Array.from({ length: packSize }, (_, band) => band))

@@ -124,11 +124,12 @@ const keep = ({ episodes }: Lifecycle): Life => ({
     }))
 })
 
-/** One lifecycle a pack, under a control. */
-const liveUnder = Effect.fnUntraced(function* (
+/** One lifecycle a pack, under a control. `own`: how they are lived under their own contexts, where that is known. */
+export const liveUnder = Effect.fnUntraced(function* (
   control: ContextControl,
   packs: ReadonlyArray<Pack>,
-  { concurrency, onLifecycle, settings }: EvaluationOptions
+  { concurrency, onLifecycle, settings }: Pick<EvaluationOptions, "concurrency" | "onLifecycle" | "settings">,
+  known?: ReadonlyArray<Life>
 ) {
   const live = (contexts: (pack: Pack, i: number) => ReadonlyArray<string> | undefined) =>
     Effect.forEach(
@@ -147,27 +148,33 @@ const liveUnder = Effect.fnUntraced(function* (
     case "none":
       return yield* live((pack) => everywhere(pack, initialContextOf(settings.style)))
     case "oracle":
-      return yield* live((pack) => everywhere(pack, truth(pack, settings)))
+      return yield* live((pack) => everywhere(pack, "").map((_, position) => truth(pack, position, settings)))
     case "foreign": {
-      const own = yield* live(() => undefined)
+      const own = known ?? (yield* live(() => undefined))
       return yield* live((_, i) => own[(i + 1) % own.length]!.solves.map(({ contextBefore }) => contextBefore))
     }
   }
 })
 
-const truth = ({ environment, knowledge }: Pack, { style }: Settings): string =>
+const truth = ({ environment, knowledge }: Pack, position: number, { style }: Settings): string =>
   style === "chat"
-    ? chatContext(environment.knowledge.describe(knowledge()))
-    : (environment.terse?.describe ?? environment.knowledge.describe)(knowledge())
+    ? chatContext(environment.knowledge.describe(knowledge(position)))
+    : (environment.terse?.describe ?? environment.knowledge.describe)(knowledge(position))
 
-/** Means over lifecycles with their intervals; the same lifecycles and seed give the same intervals. */
+/**
+ * Means over lifecycles with their intervals; the same lifecycles and seed give the same intervals.
+ *
+ * @param distinct where the same packs were lived several times over, how many there are: lifecycle i lived pack i modulo
+ *   that, and the lifecycles of a pack are resampled together
+ */
 export const measure = (
   lives: ReadonlyArray<Life>,
   packSize: number,
-  seed: number
+  seed: number,
+  distinct: number = lives.length
 ): Pick<Evaluation, "positions" | "mean" | "gain" | "updates"> => {
   const positions = Array.from({ length: packSize }, (_, position) => position)
-  const rows = lives.map(({ solves }) => {
+  const rowOf = ({ solves }: Life) => {
     const curves = [
       (solve: Life["solves"][number]) => (solve.success ? 1 : 0),
       (solve: Life["solves"][number]) => solve.reward
@@ -182,7 +189,13 @@ export const measure = (
       curve.reduce((sum, value) => sum + value, 0) / packSize,
       curve.at(-1)! - curve[0]!
     ])
-  })
+  }
+  const rows = [...Map.groupBy(lives.map(rowOf), (_, i) => i % distinct).values()].map((own) =>
+    own[0]!.map((_, column) => {
+      const values = own.map((row) => row[column]!).filter((value) => !Number.isNaN(value))
+      return values.length === 0 ? NaN : values.reduce((sum, value) => sum + value, 0) / values.length
+    })
+  )
   const intervals = bootstrapMeans(rows, stream("bootstrap", seed))
   const measures = (column: number): Measures => ({
     success: intervals[column]!,

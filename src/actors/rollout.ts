@@ -5,7 +5,7 @@
  * still has fewer survivors than `minimum` is dropped whole: credit compares the runs of a pack, and a group with holes
  * compares something else. Everything lost or dropped is reported.
  */
-import { Effect } from "effect"
+import { Effect, type Semaphore } from "effect"
 import type { Environment } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import { runtimePackSeed, stablePackSeed } from "../kernels/seeds.ts"
@@ -24,6 +24,9 @@ export interface TaskSet {
   readonly options: unknown
 }
 
+/** `runtime`: a pack's seed comes from base seed, read and number. `stable`: from the identities of its rows. */
+export type PackSeeds = "runtime" | "stable"
+
 /**
  * The packs that rows of task sets make. `epoch` counts reads (a training run reads once an update), so that no two reads
  * give the same packs; `seeds: "stable"` names a pack by its rows instead.
@@ -38,12 +41,14 @@ export const dealPacks = (
     readonly strategy: Strategy
     readonly size: number
     readonly pad: boolean
-    readonly seeds: "runtime" | "stable"
+    readonly seeds: PackSeeds
+    /** What knowledge and tasks are drawn with, where other base seeds are to meet the same packs; default `baseSeed`. */
+    readonly drawSeed?: number | undefined
     /** Number of the first pack; default 0. */
     readonly first?: number
   }
 ): Array<Pack> => {
-  const { baseSeed, epoch, first = 0, phase } = options
+  const { baseSeed, drawSeed = baseSeed, epoch, first = 0, phase } = options
   const sets = new Map(taskSets.map((set) => [set.id, set]))
   return packRows(rows, options).map((packed, i) => {
     const number = first + i
@@ -56,7 +61,7 @@ export const dealPacks = (
     const { environmentPositions } = packed
     return makePack(
       { id, seed, baseSeed, phase, environment, options: own, environmentPositions },
-      (purpose, position) => stream(baseSeed, phase, seed, purpose, position)
+      (purpose, position) => stream(drawSeed, phase, seed, purpose, position)
     )
   })
 }
@@ -71,13 +76,16 @@ export const freshPacks = (
     readonly count: number
     readonly size: number
     readonly strategy?: Strategy
+    /** Default `runtime`. */
+    readonly seeds?: PackSeeds
+    readonly drawSeed?: number | undefined
     readonly first?: number
   }
 ): Array<Pack> => {
-  const { count, first = 0, size, strategy = "cod" } = options
+  const { count, first = 0, seeds = "runtime", size, strategy = "cod" } = options
   const width = strategy === "ralph-full" ? 1 : size
   const rows = Array.from({ length: count * width }, (_, i) => ({ taskSet: taskSet.id, index: first * width + i }))
-  return dealPacks([taskSet], rows, { ...options, strategy, pad: false, seeds: "runtime" })
+  return dealPacks([taskSet], rows, { ...options, strategy, pad: false, seeds })
 }
 
 /** How many of `total` fall to one of `parts`, as evenly as possible, the first ones more. */
@@ -100,6 +108,8 @@ export interface LivingOptions<E = never> {
 export interface RolloutOptions<E = never> extends LivingOptions<E> {
   /** Lifecycles in flight, at least 1. */
   readonly concurrency: number
+  /** Bounds them instead, together with those of other rollouts: whoever asks for a permit first goes first. */
+  readonly permits?: Semaphore.Semaphore | undefined
   /** Survivors that a group needs; default all of them. */
   readonly minimum?: number | undefined
 }
@@ -157,7 +167,11 @@ export const rollout: <E = never>(
   plans: ReadonlyArray<Plan>,
   options: RolloutOptions<E>
 ) => Effect.Effect<Rollout, E, Policy> = Effect.fnUntraced(function* (plans, options) {
-  const lived = yield* Effect.forEach(plans, (plan) => liveOut(plan, options), { concurrency: options.concurrency })
+  const { concurrency, permits } = options
+  const lived =
+    permits === undefined
+      ? yield* Effect.forEach(plans, (plan) => liveOut(plan, options), { concurrency })
+      : yield* Effect.forEach(plans, (plan) => permits.withPermit(liveOut(plan, options)), { concurrency: "unbounded" })
   if (options.journal !== undefined) yield* options.journal.flush
   const lost = lived.flat().flatMap((lifecycle): ReadonlyArray<LostAttempt> => {
     const fault = faultOf(lifecycle)

@@ -94,15 +94,16 @@ export const recLoss = (sequences: ReadonlyArray<TokenSequence>, given: Partial<
       expected: `the clip mode gspo-one-side with it, not ${options.clipMode}`
     })
   }
-  const sequenceRatios = bySequence ? sequences.map(sequenceRatio) : []
+  const sequenceRatios = bySequence ? sequences.map(sequenceRatio) : undefined
   return aggregate(sequences, bySequence ? "seq-mean-token-mean" : options.aggregation, (sequence, t, row) => {
     const logprob = sequence.logprobs[t]!
     const behaviour = sequence.behaviourLogprobs[t]!
     const advantage = sequence.advantages[t]!
-    const ratio = bySequence ? sequenceRatios[row]! : Math.exp(logprob - behaviour)
+    const tokenRatio = Math.exp(logprob - behaviour)
+    const ratio = sequenceRatios?.[row] ?? tokenRatio
     const kept = keeps(options, advantage, ratio)
     const fix = options.fixDistillAdvantage ? behaviour - logprob : 0
-    const weighted = advantage * weightOf(options, advantage, Math.exp(logprob - behaviour), ratio) + fix
+    const weighted = advantage * weightOf(options, advantage, tokenRatio, ratio) + fix
     const [penalty, slope] = regularise(options, logprob, behaviour)
     return {
       loss: (kept ? -weighted * logprob : 0) + penalty,

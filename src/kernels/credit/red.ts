@@ -16,7 +16,6 @@ export interface Weighed {
 const lowest = 0.8
 const highest = 100
 const resolution = 0.05
-const rounds = 20
 
 /** F(none) of balanced groups is 0 but for rounding, whose sign means nothing. */
 const tolerance = 1e-9
@@ -58,11 +57,11 @@ export const adaptiveTemperature = ({ scores, tokens }: Weighed, strict: boolean
   let low = lowest
   let high = highest
   let middle = high
-  for (let round = 0; round < rounds; round++) {
+  // Eleven halvings, so the specification's cap of twenty rounds is never met.
+  while (high - low >= resolution) {
     middle = (low + high) / 2
     if (negative(middle)) high = middle
     else low = middle
-    if (high - low < resolution) break
   }
   return strict ? low : middle
 }

@@ -1,9 +1,14 @@
 /** Policy losses: gradients against central differences, and what must not change them. */
 import { describe, expect, it } from "vitest"
-import { distillationLoss } from "../../../src/kernels/credit/distillation.ts"
+import { distillationAdvantages, distillationLoss } from "../../../src/kernels/credit/distillation.ts"
 import { klOf } from "../../../src/kernels/credit/kl.ts"
-import { aggregations, type PolicyLoss, type TokenSequence } from "../../../src/kernels/credit/policy-loss.ts"
-import { gspoLoss, ppoLoss } from "../../../src/kernels/credit/ppo-loss.ts"
+import {
+  aggregations,
+  sequenceRatio,
+  type PolicyLoss,
+  type TokenSequence
+} from "../../../src/kernels/credit/policy-loss.ts"
+import { gspoDefaults, gspoLoss, ppoDefaults, ppoLoss } from "../../../src/kernels/credit/ppo-loss.ts"
 import { recDefaults, recLoss, type RecOptions } from "../../../src/kernels/credit/rec-loss.ts"
 import { stream } from "../../../src/kernels/random.ts"
 
@@ -154,6 +159,10 @@ describe("recLoss", () => {
       'options: "epsilonLow" is 0, expected a number above 0, at most 1'
     )
     expect(() => recLoss([], { clip: "ring" } as never)).toThrow('"clip" is "ring", expected one of the options')
+    const overflow = { logprobs: [0], behaviourLogprobs: [-1], mask: [1], advantages: [1e308] }
+    expect(() => recLoss([first!, overflow], { weight: "importance_sampling" })).toThrow(
+      'sequence 1, token 0: "gradient" is -Infinity, expected a finite number'
+    )
   })
 })
 
@@ -169,6 +178,52 @@ describe("ppoLoss and gspoLoss", () => {
       gspoLoss(sequences, wide),
       differences(sequences, (moved) => gspoLoss(moved, wide).loss)
     )
+  })
+
+  it.each([
+    // ratio, advantage, loss, slope
+    [0.5, 1, -0.5, -0.5],
+    [0.5, -1, 0.8, 0],
+    [0.9, 1, -0.9, -0.9],
+    [1.1, -1, 1.1, 1.1],
+    [1.5, 1, -1.2, 0],
+    [1.5, -1, 1.5, 1.5]
+  ])("at ratio %d and advantage %d the loss is %d and its slope %d", (ratio, advantage, loss, slope) => {
+    const one = { logprobs: [Math.log(ratio)], behaviourLogprobs: [0], mask: [1], advantages: [advantage] }
+    for (const found of [ppoLoss([one]), gspoLoss([one], { epsilonLow: 0.2, epsilonHigh: 0.2 })]) {
+      expect(found.loss).toBeCloseTo(loss, 6)
+      expect(found.gradient[0]![0]).toBeCloseTo(slope, 6)
+      expect(found.clipFraction).toBeCloseTo(slope === 0 ? 1 : 0, 6)
+    }
+  })
+
+  it("GSPO takes one ratio of a whole sequence, what is masked left out", () => {
+    const sequence = {
+      logprobs: [-1, NaN, -2],
+      behaviourLogprobs: [-1.3, NaN, -1.9],
+      mask: [1, 0, 1],
+      advantages: [2, NaN, 2]
+    }
+    expect(sequenceRatio(sequence)).toBeCloseTo(Math.exp(0.1), 7)
+    const wide = gspoLoss([sequence], { epsilonLow: 0.2, epsilonHigh: 0.2 })
+    expect(wide.loss).toBeCloseTo(-2 * Math.exp(0.1), 6)
+    expectClose(wide, [[-Math.exp(0.1), 0, -Math.exp(0.1)]])
+    expect(gspoLoss([sequence]).clipFraction).toBeCloseTo(1, 7)
+  })
+
+  it("has the bounds of its papers, and refuses others than they allow", () => {
+    expect(ppoDefaults).toEqual({ epsilonLow: 0.2, epsilonHigh: 0.2, aggregation: "token-mean" })
+    expect(gspoDefaults).toEqual({ epsilonLow: 3e-4, epsilonHigh: 4e-4 })
+    for (const loss of [ppoLoss, gspoLoss]) {
+      for (const epsilonLow of [0, 1.1, NaN])
+        expect(() => loss([], { epsilonLow })).toThrow(
+          `"epsilonLow" is ${epsilonLow}, expected a number above 0, at most 1`
+        )
+      for (const epsilonHigh of [0, -1, Infinity])
+        expect(() => loss([], { epsilonHigh })).toThrow(`"epsilonHigh" is ${epsilonHigh}, expected a number above 0`)
+      expect(() => loss([], { epsilonLow: 1, epsilonHigh: 1e-9 })).not.toThrow()
+    }
+    expect(() => ppoLoss([], { aggregation: "mean" as never })).toThrow(aggregations.join(", "))
   })
 
   it("equal the plain policy gradient on policy", () => {
@@ -193,9 +248,31 @@ describe("distillationLoss", () => {
       '"teacherLogprobs" is 1, expected 3'
     )
   })
+
+  it("gives nothing to what the mask leaves out", () => {
+    const advantages = distillationAdvantages(
+      { behaviourLogprobs: [-1, NaN], mask: [1, 0], teacherLogprobs: [-0.5, NaN] },
+      3
+    )
+    expect(Array.from(advantages)).toEqual([1.5, 0])
+    const masked = draw("masked").map((sequence) => ({
+      ...sequence,
+      mask: Array.from(sequence.mask, () => 0),
+      teacherLogprobs: sequence.behaviourLogprobs
+    }))
+    expect(distillationLoss(masked)).toMatchObject({ loss: 0, clipFraction: 0, klDivergence: 0 })
+  })
 })
 
 describe("klOf", () => {
+  it.each([
+    ["k1", 0.5],
+    ["k2", 0.125],
+    ["k3", Math.exp(-0.5) - 0.5]
+  ] as const)("%s of a log ratio of 1/2 is %d", (estimator, value) => {
+    expect(klOf(estimator, -1, -1.5).value).toBeCloseTo(value, 12)
+  })
+
   it("has the slopes of its values, and k3 is never negative", () => {
     for (const estimator of ["k1", "k2", "k3"] as const) {
       for (const logprob of [-3, -1, -0.2]) {

@@ -4,11 +4,13 @@
  * `config.json`, `model.safetensors` (or shards with their index), `tokenizer.json`, `tokenizer_config.json`,
  * `chat_template.jinja` where the template isn't in the file before, `generation_config.json`; `constellate.json` beside them says how the policy wants its prompts and what it was trained
  * on. A folder without it is a language model from elsewhere: style `chat`, trained here on nothing.
+ * A folder with `adapter_config.json` holds low-rank adapters on the model of another folder, which it names.
  * Writing is deterministic and not atomic: who needs that writes into a new folder and renames it.
  */
 import { Effect, FileSystem, Schema } from "effect"
 import { join } from "node:path"
 import type { TransformerConfig } from "../kernels/transformer.ts"
+import { type Adapter, adapterConfigFile, readAdapterConfig, readAdapterWeights, writeAdapter } from "./adapter.ts"
 import { decodeJson, errorIn, readJson, within } from "./checkpoint-file.ts"
 import { printConfig, readConfig } from "./config.ts"
 import { openTokenizer, type Tokenizer, type TokenizerFiles } from "./tokenizer.ts"
@@ -28,8 +30,9 @@ export type Declaration = typeof Declaration.Type
 
 export interface Checkpoint {
   readonly config: TransformerConfig
-  /** All parameters in the order of `parameters(config)`. */
+  /** All parameters in the order of `parameters(config)`; with an adapter, those of its base model. */
   readonly weights: Float32Array
+  readonly adapter?: Adapter | undefined
   readonly tokenizer: Tokenizer
   /** What the tokenizer was made from. */
   readonly files: TokenizerFiles
@@ -43,9 +46,38 @@ const chatTemplateFile = "chat_template.jinja"
 const generationFile = "generation_config.json"
 const declarationFile = "constellate.json"
 
-/** Reads a policy folder. Nothing is handed out before everything was checked; the large file comes last. */
+/** Reads a policy folder, or a folder of adapters with its base. What it hands out was checked. */
 export const readCheckpoint = Effect.fn("readCheckpoint")(function* (folder: string) {
+  const checkpoint: Checkpoint = yield* (yield* holds(folder, adapterConfigFile))
+    ? readAdapted(folder)
+    : readWhole(folder)
+  return checkpoint
+})
+
+/** Tokenizer and ends come with the adapters or, where they are not there, with the base. */
+const readAdapted = Effect.fnUntraced(function* (folder: string) {
+  const { base, lora } = yield* readAdapterConfig(folder)
+  const checkpoint = yield* readWhole(base)
+  const { config } = checkpoint
+  const adapter: Adapter = { base, lora, weights: yield* readAdapterWeights(folder, config, lora) }
+  return {
+    ...checkpoint,
+    ...((yield* holds(folder, tokenizerFile)) ? yield* readTokenizer(folder, config) : {}),
+    declares: (yield* holds(folder, declarationFile)) ? yield* readDeclaration(folder) : checkpoint.declares,
+    adapter
+  } satisfies Checkpoint
+})
+
+/** Nothing is handed out before everything was checked; the large file comes last. */
+const readWhole = Effect.fnUntraced(function* (folder: string) {
   const config = yield* within(folder, configFile, readConfig(yield* readJson(folder, configFile)))
+  const { files, tokenizer } = yield* readTokenizer(folder, config)
+  const declares = yield* readDeclaration(folder)
+  const weights = yield* readWeights(folder, config)
+  return { config, weights, tokenizer, files, declares } satisfies Checkpoint
+})
+
+const readTokenizer = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {
   const files: TokenizerFiles = {
     tokenizer: yield* readJson(folder, tokenizerFile),
     tokenizerConfig: yield* readJson(folder, tokenizerConfigFile),
@@ -60,18 +92,15 @@ export const readCheckpoint = Effect.fn("readCheckpoint")(function* (folder: str
     const expected = `at most ${config.vocabularySize}, the vocab_size of ${configFile}`
     return yield* errorIn(folder, tokenizerFile, { value, expected })
   }
-  const declares = yield* readDeclaration(folder)
-  const weights = yield* readWeights(folder, config)
-  return { config, weights, tokenizer, files, declares } satisfies Checkpoint
+  return { files, tokenizer }
 })
 
 /** Fills an empty folder. The same checkpoint always gives the same bytes. */
 export const writeCheckpoint = Effect.fn("writeCheckpoint")(function* (folder: string, checkpoint: Checkpoint) {
   const files = yield* FileSystem.FileSystem
-  const { config, tokenizer, weights } = checkpoint
+  const { adapter, config, tokenizer, weights } = checkpoint
   const writeJson = (name: string, json: object) =>
     files.writeFileString(join(folder, name), `${JSON.stringify(json, null, 2)}\n`)
-  yield* writeJson(configFile, printConfig(config, tokenizer))
   yield* writeJson(tokenizerFile, checkpoint.files.tokenizer)
   yield* writeJson(tokenizerConfigFile, checkpoint.files.tokenizerConfig)
   if (checkpoint.files.chatTemplate !== undefined) {
@@ -80,6 +109,8 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function* (folder: s
   const ends = tokenizer.ends.length === 1 ? tokenizer.end : tokenizer.ends
   yield* writeJson(generationFile, { do_sample: true, eos_token_id: ends, pad_token_id: tokenizer.pad })
   yield* writeJson(declarationFile, checkpoint.declares)
+  if (adapter !== undefined) return yield* writeAdapter(folder, config, adapter)
+  yield* writeJson(configFile, printConfig(config, tokenizer))
   yield* writeWeights(folder, config, weights)
 })
 

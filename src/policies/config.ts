@@ -11,15 +11,15 @@ import { decodeJson, type Fault } from "./checkpoint-file.ts"
 const families = ["qwen3", "qwen2", "llama"] as const
 
 /** A value that is checked as a whole, so that what was expected is said in our words. */
-const value = <A>(is: (value: unknown) => boolean, message: string) =>
+export const value = <A>(is: (value: unknown) => boolean, message: string) =>
   Schema.declare((candidate): candidate is A => is(candidate), { message }).annotateKey({ messageMissingKey: message })
 
-const count = value<number>((n) => Number.isSafeInteger(n) && (n as number) > 0, "a whole number above 0")
-const positive = value<number>((x) => Number.isFinite(x) && (x as number) > 0, "a number above 0")
+export const count = value<number>((n) => Number.isSafeInteger(n) && (n as number) > 0, "a whole number above 0")
+export const positive = value<number>((x) => Number.isFinite(x) && (x as number) > 0, "a number above 0")
 const flag = value<boolean>((b) => typeof b === "boolean", "true or false")
 const orNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 /** Present or not, it must have no effect. */
-const only = (allowed: unknown, message: string) =>
+export const only = (allowed: unknown, message: string) =>
   Schema.optionalKey(value<unknown>((found) => found === null || found === allowed, message))
 
 const unscaled = `"default": scaled rotary positions are not supported`

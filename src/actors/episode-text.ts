@@ -7,6 +7,7 @@
  */
 import type { EpisodeKind, Style } from "../environment.ts"
 import { continuation } from "../machines/agent.ts"
+import { chatContext } from "../machines/context-store.ts"
 import type { Episode, Step } from "../machines/episode.ts"
 
 /** JSON with the keys of every object in order: equal values give equal texts. */
@@ -31,9 +32,11 @@ const leastCopy = 16
 const modelCharacters = 8192
 const modelBytes = 4 * modelCharacters
 const places: Record<EpisodeKind, number> = { solve: 0, update: modelBytes }
-/** And the first beginnings of prompts that were seen, as they are. */
-const mostBeginnings = 24
-const base = (2 + mostBeginnings) * modelBytes
+/** And the first long parts of prompts that were seen, as they are. */
+const mostStanding = 24
+const base = (2 + mostStanding) * modelBytes
+/** Shorter parts are not compared with a model. */
+const leastLike = 64
 
 /** A text that stands somewhere already. */
 interface Piece {
@@ -67,7 +70,7 @@ export const makeEpisodeText = (style: Style) => {
   let length = base
   let size = 0
   const models: Partial<Record<EpisodeKind, Model>> = {}
-  const beginnings = new Map<string, Piece>()
+  const standing = new Map<string, Piece>()
   const escaped = new Map<string, string>()
   /** Threes: where a copy stands, where its source stands, how many bytes. */
   const copies: Array<number> = []
@@ -75,6 +78,8 @@ export const makeEpisodeText = (style: Style) => {
   const fixed: Array<Piece> = []
   /** Observations of the solve episode written last: an update looks back at them. */
   let observed: Array<Piece> = []
+  /** Contexts written since the beginning of what is packed: prompts and replies repeat them. */
+  const contexts: Array<Piece> = []
 
   const reserve = (bytes: number): void => {
     if (length + bytes <= buffer.length) return
@@ -100,12 +105,12 @@ export const makeEpisodeText = (style: Style) => {
     if (before?.text === text) copy(before)
     else fixed[slot] = put(text)
   }
-  /** Writes a text, copying the pieces that it holds in that order. What comes before them may resemble a model. */
+  /** Writes a text, copying the pieces that it holds in that order. What stands between them may resemble a model. */
   const putHolding = (text: string, pieces: ReadonlyArray<Piece>, model?: Model): Piece => {
     const at = length
     let from = 0
     const putUntil = (end: number): void => {
-      if (from === 0 && model !== undefined) putBeginning(text.slice(0, end), model)
+      if (model !== undefined && end - from >= leastLike) putLike(text.slice(from, end), model)
       else if (from < end) put(text.slice(from, end))
     }
     for (const piece of pieces) {
@@ -118,27 +123,33 @@ export const makeEpisodeText = (style: Style) => {
     putUntil(text.length)
     return { text, at, bytes: length - at }
   }
-  /** Writes a text that others may begin with, or resemble. */
-  const putBeginning = (text: string, model: Model): void => {
-    const known = beginnings.get(text)
-    if (known !== undefined) return copy(known)
-    if (beginnings.size < mostBeginnings && text.length <= modelCharacters) {
-      const at = (2 + beginnings.size) * modelBytes
-      beginnings.set(text, { text, at, bytes: buffer.write(text, at) })
+  const putContext = (text: string): Piece => {
+    const known = contexts.find((context) => context.text === text)
+    if (known === undefined) {
+      const context = put(text)
+      contexts.push(context)
+      return context
     }
-    putLike(text, model)
+    copy(known)
+    return known
   }
   /** A text of which there are few, as it stands between quotes. */
   const insideOnce = (text: string): string => {
     let found = escaped.get(text)
     if (found === undefined) {
       found = inside(text)
-      if (escaped.size < mostBeginnings) escaped.set(text, found)
+      if (escaped.size < mostStanding) escaped.set(text, found)
     }
     return found
   }
-  /** Writes a text, copying the lines that it shares with a model. */
+  /** Writes a text that was seen before, or else copies the lines that it shares with a model. */
   const putLike = (text: string, { offsets, text: model }: Model): void => {
+    const known = standing.get(text)
+    if (known !== undefined) return copy(known)
+    if (standing.size < mostStanding && text.length <= modelCharacters) {
+      const at = (2 + standing.size) * modelBytes
+      standing.set(text, { text, at, bytes: buffer.write(text, at) })
+    }
     let from = 0
     let at = 0
     let there = 0
@@ -176,40 +187,43 @@ export const makeEpisodeText = (style: Style) => {
     return (models[kind] = { text, offsets })
   }
 
-  const putSteps = ({ kind, steps }: Episode): void => {
+  const putSteps = ({ kind, steps }: Episode, before: Piece, after: Piece): void => {
     const seen: Array<Piece> = []
-    let before: Step | undefined
+    const written = withoutHeading(after)
+    let last: Step | undefined
     let feedback: Piece | undefined
     let prompt: Piece | undefined
     let reply: Piece | undefined
     for (const step of steps) {
-      put(before === undefined ? `{"feedback":"` : `,{"feedback":"`)
-      const known = before === undefined ? observed : [feedback!]
+      put(last === undefined ? `{"feedback":"` : `,{"feedback":"`)
+      const shown = inside(step.observation)
+      const known =
+        last !== undefined ? [feedback!, ending(seen.at(-1)!, shown)] : kind === "update" ? [before, ...observed] : []
       feedback = put(inside(step.feedback))
       putFixed(0, `","logprobs":${list(step.logprobs)},"observation":"`)
-      const observation = putHolding(inside(step.observation), known, kind === "update" ? models.solve : undefined)
+      const observation = putHolding(shown, known, kind === "update" ? models.solve : undefined)
       seen.push(observation)
       putFixed(1, `","policyVersion":${step.policyVersion},"prompt":"`)
       const at = length
-      if (before === undefined) {
+      if (last === undefined) {
         // No pair is split here: an observation never follows half a character.
         const beginning = insideOnce(step.prompt.slice(0, step.prompt.length - step.observation.length))
         if (step.prompt.endsWith(step.observation)) {
-          putBeginning(beginning, modelOf(kind, beginning))
+          putHolding(beginning, [before], modelOf(kind, beginning))
           copy(observation)
         } else put(inside(step.prompt))
       } else {
-        const added = continuation(style, before.reply, step.observation)
-        if (step.prompt.length === before.prompt.length + added.length) {
+        const added = continuation(style, last.reply, step.observation)
+        if (step.prompt.length === last.prompt.length + added.length) {
           copy(prompt!)
           putHolding(inside(added), [reply!, observation])
         } else put(inside(step.prompt))
       }
       prompt = { text: "", at, bytes: length - at }
       putFixed(2, `","promptTokens":${list(step.promptTokens)},"reply":"`)
-      reply = put(inside(step.reply))
+      reply = kind === "update" ? putHolding(inside(step.reply), [written]) : put(inside(step.reply))
       putFixed(3, `","tokens":${list(step.tokens)},"truncated":${step.truncated}}`)
-      before = step
+      last = step
     }
     if (kind === "solve") observed = seen
   }
@@ -217,15 +231,18 @@ export const makeEpisodeText = (style: Style) => {
     const { contextAfter, contextBefore, environment, index, kind, lifecycle, outcome, pack, reward, run, seed } =
       episode
     const task = canonicalJson(episode.task)
-    put(`{"contextAfter":${JSON.stringify(contextAfter)},"contextBefore":${JSON.stringify(contextBefore)}`)
-    putFixed(4, `,"environment":${JSON.stringify(environment)},"index":${index},"kind":"`)
+    put(`{"contextAfter":"`)
+    const after = putContext(inside(contextAfter))
+    put(`","contextBefore":"`)
+    const before = putContext(inside(contextBefore))
+    putFixed(4, `","environment":${JSON.stringify(environment)},"index":${index},"kind":"`)
     put(kind)
     putFixed(5, `","lifecycle":${JSON.stringify(lifecycle)},"outcome":"`)
     put(outcome)
     putFixed(6, `","pack":${JSON.stringify(pack)},"reward":`)
     put(JSON.stringify(reward))
     putFixed(7, `,"run":${run},"seed":"${seed}","steps":[`)
-    putSteps(episode)
+    putSteps(episode, before, after)
     const why = episode.why === undefined ? "" : `,"why":${JSON.stringify(episode.why)}`
     put(`],"success":${episode.success}`)
     if (task !== undefined) putFixed(8, `,"task":${task}`)
@@ -250,7 +267,7 @@ export const makeEpisodeText = (style: Style) => {
   /** Packed: how many episodes, the end and times of each, then new bytes and copies in turn. */
   const pack = (episodes: ReadonlyArray<Episode>): Uint8Array => {
     length = base
-    copies.length = fixed.length = observed.length = 0
+    copies.length = fixed.length = observed.length = contexts.length = 0
     const ends = episodes.map((episode) => {
       putEpisode(episode)
       return length - base
@@ -309,6 +326,14 @@ export const makeEpisodeText = (style: Style) => {
 
 export type EpisodeText = ReturnType<typeof makeEpisodeText>
 
+/** A context as a reply of the `chat` style holds it. */
+const withoutHeading = (context: Piece): Piece => {
+  const heading = chatContext("")
+  if (!context.text.startsWith(heading)) return context
+  const { length } = heading
+  return { text: context.text.slice(length), at: context.at + length, bytes: context.bytes - length }
+}
+
 /** A text as it stands between the quotes of JSON. */
 const inside = (text: string): string => JSON.stringify(text).slice(1, -1)
 
@@ -320,6 +345,17 @@ const alike = (a: string, i: number, b: string, j: number): number => {
   let same = 0
   while (same < most && a.charCodeAt(i + same) === b.charCodeAt(j + same)) same++
   return isHigh(a.charCodeAt(i + same - 1)) ? same - 1 : same
+}
+
+/** The part of a piece that another text ends with too; never half a pair. */
+const ending = ({ at, bytes, text }: Piece, other: string): Piece => {
+  const most = Math.min(text.length, other.length)
+  let same = 0
+  while (same < most && text.charCodeAt(text.length - 1 - same) === other.charCodeAt(other.length - 1 - same)) same++
+  if (isLow(text.charCodeAt(text.length - same))) same--
+  const shared = text.slice(text.length - same)
+  const length = Buffer.byteLength(shared)
+  return { text: shared, at: at + bytes - length, bytes: length }
 }
 
 const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00

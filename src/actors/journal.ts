@@ -1,15 +1,16 @@
 /**
- * The journal: for each lifecycle attempt its identity and the replies it got, one line of JSON each, only ever appended.
+ * The journal: for each lifecycle attempt its identity and the replies it got, one checked line each, only ever appended.
  *
  * Machines are pure and everything else random has a name, so this is enough to derive a lifecycle again: whoever resumes a
  * run rolls out the same plans, and what the journal holds is answered from it instead of by the policy. A line that a kill
  * has torn is dropped when the journal is opened.
  */
-import { Deferred, Effect, FileSystem, type PlatformError, Result, Schema, type Scope } from "effect"
+import { Deferred, Effect, FileSystem, type PlatformError, Result, Schema, type Scope, Stream } from "effect"
 import type { Said } from "../machines/agent.ts"
 import type { Lifecycle, Step } from "../machines/episode.ts"
 import { Policy, PolicyError } from "../policies/policy.ts"
 import { makeActor, type ActorStopped } from "./actor.ts"
+import { checkedLine, type FileLine, linesOf, readCheckedLine } from "./checked-lines.ts"
 import { flush as flushFile } from "./durable-file.ts"
 import { lifecycleId, type Plan } from "./lifecycle.ts"
 
@@ -36,7 +37,7 @@ export const JournalEntry = Schema.Struct({
   baseSeed: Schema.Finite,
   /** Of the pack, decimal. */
   seed: Schema.String,
-  /** In the order in which they were asked for. */
+  /** In the order in which they were asked for; of a branch those after its fork, the others stand with what it continues. */
   calls: Schema.Array(Call),
   /** How the attempt was lost, if it was. */
   fault: Schema.optionalKey(Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String }))
@@ -99,7 +100,7 @@ export const openJournal: (
           : undefined
       },
       write: (lifecycle, plan) =>
-        actor.tell({ type: "line", text: `${JSON.stringify(journalEntry(lifecycle, plan))}\n` }),
+        actor.tell({ type: "line", text: checkedLine(JSON.stringify(journalEntry(lifecycle, plan))) }),
       flush: actor.ask((reply) => ({ type: "flush", reply }))
     }
     // What was told before an interruption is not lost with the actor; whoever comes to an end asks for a flush itself.
@@ -109,26 +110,43 @@ export const openJournal: (
 
 const attemptId = (lifecycle: string, attempt: number): string => `${lifecycle} ${attempt}`
 
-/** All intact entries, and how many bytes they take. Lines end with a line feed and with nothing else. */
+/** A line of a journal: its entry, unless it is none, and what is wrong with it. */
+export interface JournalLine extends FileLine {
+  readonly entry: JournalEntry | undefined
+  readonly problem: string | undefined
+}
+
+/** The lines of a journal, read as they are asked for. */
+export const journalLines = (path: string) => Stream.map(linesOf(path), readJournalLine)
+
+const readJournalLine = (line: FileLine): JournalLine => {
+  const read = readCheckedLine(line.text)
+  const entry = Result.getOrUndefined(Schema.decodeUnknownResult(JournalEntry)(read?.value))
+  const problem = !line.whole
+    ? "is torn: it has no end"
+    : entry === undefined
+      ? "is not an entry of a journal"
+      : read!.intact
+        ? undefined
+        : "was altered"
+  return { ...line, entry, problem }
+}
+
+/** All entries, and how many bytes they take. A last line that a kill has torn is left out. */
 export const readJournal = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
-  if (!(yield* files.exists(path))) return { entries: [], intactBytes: 0 }
-  const bytes = yield* files.readFile(path)
-  const intactBytes = bytes.lastIndexOf(lineFeed) + 1
-  const lines = new TextDecoder().decode(bytes.subarray(0, intactBytes)).split("\n").slice(0, -1)
-  const entries = yield* Effect.forEach(lines, (line, i) => {
-    const entry = Result.flatMap(
-      Result.try(() => JSON.parse(line) as unknown),
-      Schema.decodeUnknownResult(JournalEntry)
-    )
-    return Result.isSuccess(entry)
-      ? Effect.succeed(entry.success)
-      : Effect.fail(new JournalError({ path: `${path}:${i + 1}`, reason: "is not an entry of a journal" }))
+  const entries: Array<JournalEntry> = []
+  if (!(yield* files.exists(path))) return { entries, intactBytes: 0 }
+  let intactBytes = 0
+  yield* Stream.runForEach(journalLines(path), ({ entry, number, problem, text, whole }) => {
+    if (!whole) return Effect.void
+    if (problem !== undefined) return Effect.fail(new JournalError({ path: `${path}:${number}`, reason: problem }))
+    entries.push(entry!)
+    intactBytes += Buffer.byteLength(text) + 1
+    return Effect.void
   })
   return { entries, intactBytes }
 })
-
-const lineFeed = 0x0a
 
 /** What the journal says of a lifecycle. */
 export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack }: Plan): JournalEntry => {

@@ -1,8 +1,13 @@
 /**
  * The trace file of a simulation: written in the order of the packs, so that what a kill leaves behind is a beginning.
  * Whoever resumes takes over the lifecycles that are whole, drops the rest and goes on behind them.
+ *
+ * A trace may be rotated: it goes on in `traces.0001.jsonl`, `traces.0002.jsonl` and so on beside `traces.jsonl`, each of
+ * whole lifecycles, so a part alone is a trace too. Whoever reads the first reads them all.
  */
-import { Effect, FileSystem, Schema, Stream } from "effect"
+import { Effect, Exit, Fiber, FileSystem, Latch, type PlatformError, Schema, Scope, Stream } from "effect"
+import { parse } from "node:path"
+import { type FileLine, linesOf } from "./checked-lines.ts"
 import { canonicalJson, untimed } from "./episode-text.ts"
 import { countEpisode, emptyTally, type EpisodeTexts, isLast, makeTextDigest } from "./simulate.ts"
 import { type RecordedPlan, readTraceLine, type TraceLine, traceLine } from "./trace.ts"
@@ -17,47 +22,143 @@ export class TraceFileError extends Schema.TaggedError<TraceFileError>()("TraceF
   }
 }
 
+/** What is written at once, about. */
 const chunkBytes = 1 << 18
+/** What may wait for the disk before the simulation has to. */
+const mostBytes = 1 << 25
 
-/** What a trace file holds already. */
+/** Where a part of a trace lies; part 0 is the file itself. */
+export const partOf = (path: string, part: number): string => {
+  const { dir, ext, name } = parse(path)
+  return part === 0 ? path : `${dir === "" ? "" : `${dir}/`}${name}.${String(part).padStart(4, "0")}${ext}`
+}
+
+/** The files that a trace consists of, in their order; at least the first, whether it exists or not. */
+export const partsOf = Effect.fnUntraced(function* (path: string) {
+  const files = yield* FileSystem.FileSystem
+  const parts = [path]
+  while (yield* files.exists(partOf(path, parts.length))) parts.push(partOf(path, parts.length))
+  return parts
+})
+
+/** The lines of a trace and of its parts, read as they are asked for. */
+export const traceFileLines = (path: string) =>
+  Stream.unwrap(Effect.map(partsOf(path), (parts) => Stream.flatMap(Stream.fromIterable(parts), linesOf)))
+
+/** What a trace holds already. */
 export interface Known {
   readonly lifecycles: number
-  /** Of its whole lifecycles. */
+  /** Where its whole lifecycles end. */
+  readonly part: number
   readonly bytes: number
   readonly tally: ReturnType<typeof emptyTally>
   readonly digest: ReturnType<typeof makeTextDigest>
 }
 
-/** Appends to a file, which stays open until the scope closes; then everything is in it. */
-export const openTraceFile = Effect.fnUntraced(function* (path: string, plan: RecordedPlan, known?: Known) {
+/**
+ * Appends whole lifecycles to a trace, which stays open until the scope closes; then all of them are in it. A fiber of its
+ * own writes, so whoever hands lines over goes on at once, unless the disk is 32 MiB behind.
+ *
+ * @param rotateBytes a part that has reached this size is followed by another; undefined for a single file
+ */
+export const openTraceFile = Effect.fnUntraced(function* (
+  path: string,
+  plan: RecordedPlan,
+  { known, rotateBytes = Infinity }: { readonly known?: Known | undefined; readonly rotateBytes?: number | undefined }
+) {
   const files = yield* FileSystem.FileSystem
-  const file = yield* files.open(path, { flag: known === undefined ? "wx" : "r+" })
+  let { bytes: size, part } = known ?? { bytes: 0, part: 0 }
+  const open = Effect.fnUntraced(function* (flag: FileSystem.OpenFlag) {
+    const scope = yield* Scope.make()
+    const file = yield* Scope.provide(files.open(partOf(path, part), { flag }), scope)
+    return { file, scope }
+  })
+  if (known === undefined && (yield* files.exists(partOf(path, 1)))) {
+    return yield* new TraceFileError({ path: partOf(path, 1), reason: "exists already" })
+  }
+  let current = yield* open(known === undefined ? "wx" : "r+")
   if (known !== undefined) {
-    yield* file.truncate(known.bytes)
-    yield* file.seek(BigInt(known.bytes), "start")
+    yield* current.file.truncate(size)
+    yield* current.file.seek(BigInt(size), "start")
+    for (const torn of (yield* partsOf(path)).slice(part + 1)) yield* files.remove(torn)
   }
-  let waiting: Array<Buffer> = []
-  let bytes = 0
-  const flush = Effect.suspend(() => {
-    const lines = Buffer.concat(waiting)
-    waiting = []
-    bytes = 0
-    return lines.length === 0 ? Effect.void : file.writeAll(lines)
-  }).pipe(Effect.uninterruptible)
-  yield* Effect.addFinalizer(() => Effect.orDie(flush))
-  const write = ({ bytes: text, first, last, places }: EpisodeTexts) => {
-    for (const [i, place] of places.entries()) {
-      const line = traceLine(text, place, first && i === 0 ? plan : undefined)
-      waiting.push(line)
-      bytes += line.length
+
+  /** Lines of the lifecycle at hand, and lifecycles that wait for the disk. */
+  let lines: Array<Buffer> = []
+  let ready: Array<Buffer> = []
+  let waiting = 0
+  let failure: PlatformError.PlatformError | undefined
+  let closing = false
+  const due = yield* Latch.make(false)
+  const room = yield* Latch.make(true)
+
+  const rotate = Effect.gen(function* () {
+    yield* current.file.sync
+    yield* Scope.close(current.scope, Exit.void)
+    part++
+    size = 0
+    current = yield* open("wx")
+  })
+  const writeReady = Effect.gen(function* () {
+    const taken = ready
+    ready = []
+    for (let from = 0; from < taken.length;) {
+      if (size >= rotateBytes) yield* rotate
+      let to = from
+      let bytes = 0
+      while (to < taken.length && size + bytes < rotateBytes) bytes += taken[to++]!.length
+      yield* current.file.writeAll(Buffer.concat(taken.slice(from, to)))
+      size += bytes
+      waiting -= bytes
+      from = to
     }
-    // Between lifecycles only: what is written are whole ones.
-    return last && bytes >= chunkBytes ? flush : undefined
+    room.openUnsafe()
+  })
+  const writer = yield* Effect.gen(function* () {
+    for (let last = false; !last;) {
+      yield* due.await
+      due.closeUnsafe()
+      last = closing
+      yield* writeReady
+    }
+    yield* current.file.sync
+  }).pipe(
+    Effect.catch((error) =>
+      Effect.sync(() => {
+        failure = error
+        room.openUnsafe()
+      })
+    ),
+    Effect.ensuring(Effect.suspend(() => Scope.close(current.scope, Exit.void))),
+    Effect.uninterruptible,
+    Effect.forkDetach({ startImmediately: true })
+  )
+  const fault = Effect.suspend(() => (failure === undefined ? Effect.void : Effect.fail(failure)))
+  /** Waits until everything is on the disk. Nothing can be written after it. */
+  const close = Effect.suspend(() => {
+    closing = true
+    due.openUnsafe()
+    return Effect.andThen(Fiber.await(writer), fault)
+  })
+  yield* Effect.addFinalizer(() => Effect.ignore(close))
+
+  const write = ({ bytes: text, first, last, places }: EpisodeTexts) => {
+    for (const [i, place] of places.entries()) lines.push(traceLine(text, place, first && i === 0 ? plan : undefined))
+    if (!last) return undefined
+    const whole = Buffer.concat(lines)
+    lines = []
+    ready.push(whole)
+    waiting += whole.length
+    if (waiting >= chunkBytes) due.openUnsafe()
+    if (failure === undefined && waiting < mostBytes) return undefined
+    room.closeUnsafe()
+    if (failure !== undefined) room.openUnsafe()
+    return Effect.andThen(room.await, fault)
   }
-  return { write, flush }
+  return { write, close }
 })
 
-/** The whole lifecycles at the beginning of a trace file that was written by this very plan, in this order. */
+/** The whole lifecycles at the beginning of a trace that was written by this very plan, in this order. */
 export const readKnown = Effect.fnUntraced(function* (
   path: string,
   expected: {
@@ -67,36 +168,35 @@ export const readKnown = Effect.fnUntraced(function* (
     readonly most: number
   }
 ) {
-  const files = yield* FileSystem.FileSystem
   const tally = emptyTally()
   const digest = makeTextDigest()
-  const fail = (reason: string) => new TraceFileError({ path, reason })
   const planned = canonicalJson(expected.plan)
+  const parts = yield* partsOf(path)
   let lifecycles = 0
-  let bytes = 0
-  let read = 0
-  let number = 0
-  let torn: number | undefined
+  let [part, bytes] = [0, 0]
+  let read = { file: path, bytes: 0 }
+  let torn: FileLine | undefined
   let episodes: Array<TraceLine> = []
+  const fail = ({ file }: FileLine, reason: string) => new TraceFileError({ path: file, reason })
   yield* Stream.runForEach(
-    wholeLines(files.stream(path)),
-    Effect.fnUntraced(function* (text) {
-      number++
-      if (torn !== undefined) return yield* fail(`line ${torn} was altered`)
-      read += Buffer.byteLength(text) + 1
+    traceFileLines(path),
+    Effect.fnUntraced(function* (at) {
+      const { file, number, text, whole } = at
+      if (torn !== undefined) return yield* fail(torn, `line ${torn.number} was altered`)
+      read = { file, bytes: (read.file === file ? read.bytes : 0) + Buffer.byteLength(text) + 1 }
       const found = readTraceLine(text)
-      if (found === undefined || !found.intact) {
-        torn = number
+      if (!whole || found === undefined || !found.intact) {
+        torn = at
         return
       }
       const { line } = found
       if (episodes.length === 0) {
         if (line.environment !== expected.environment || canonicalJson(line.plan) !== planned) {
-          return yield* fail(`line ${number} belongs to another simulation`)
+          return yield* fail(at, `line ${number} belongs to another simulation`)
         }
         if (Number(line.pack.slice(-7)) !== lifecycles)
-          return yield* fail(`line ${number} is not of lifecycle ${lifecycles}`)
-        if (lifecycles === expected.most) return yield* fail(`holds more than ${expected.most} lifecycles`)
+          return yield* fail(at, `line ${number} is not of lifecycle ${lifecycles}`)
+        if (lifecycles === expected.most) return yield* fail(at, `holds more than ${expected.most} lifecycles`)
       }
       episodes.push(line)
       if (!isLast(line, expected.packSize)) return
@@ -107,22 +207,8 @@ export const readKnown = Effect.fnUntraced(function* (
       }
       episodes = []
       lifecycles++
-      bytes = read
+      ;[part, bytes] = [parts.indexOf(file), read.bytes]
     })
   )
-  return { lifecycles, bytes, tally, digest } satisfies Known
+  return { lifecycles, part, bytes, tally, digest } satisfies Known
 })
-
-/** Lines that end, and with a line feed: other separators may stand in texts. The last one may be torn. */
-const wholeLines = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>) => {
-  let rest = ""
-  return bytes.pipe(
-    Stream.decodeText,
-    Stream.map((text) => {
-      const lines = (rest + text).split("\n")
-      rest = lines.pop()!
-      return lines
-    }),
-    Stream.flatMap(Stream.fromIterable)
-  )
-}

@@ -5,13 +5,14 @@
  * is enough to live it again; every line ends with a checksum of itself.
  */
 import { Effect } from "effect"
-import { createHash, hash } from "node:crypto"
+import { createHash } from "node:crypto"
 import type { Environment } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
 import type { Settings } from "../machines/lifecycle.ts"
 import { makePack, type Pack, type Phase } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
+import { checksumLength, readCheckedLine } from "./checked-lines.ts"
 import { canonicalJson, type EpisodePlace, untimed } from "./episode-text.ts"
 import { journalEntry, replayPolicy } from "./journal.ts"
 import { type Plan, runLifecycle } from "./lifecycle.ts"
@@ -28,6 +29,8 @@ export interface RecordedPlan {
   readonly contexts?: ReadonlyArray<string>
   /** As given on the command line, where it is known. */
   readonly policy?: string
+  /** The thinking switch of its chat template, where it was set. */
+  readonly thinking?: boolean
 }
 
 /** A line of a trace without its checksum. */
@@ -64,20 +67,10 @@ export const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settin
   ...(contexts === undefined ? {} : { contexts })
 })
 
-const checksumLength = 16
-
-const checksum = (json: string): string => hash("sha256", json, "hex").slice(0, checksumLength)
-
 /** The line, and whether it is as it was written; undefined when it is not a line of a trace at all. */
 export const readTraceLine = (text: string): { readonly line: TraceLine; readonly intact: boolean } | undefined => {
-  const ending = /,"checksum":"([0-9a-f]{16})"\}$/.exec(text)
-  if (ending === null) return undefined
-  const json = `${text.slice(0, ending.index)}}`
-  try {
-    return { line: JSON.parse(json) as TraceLine, intact: checksum(json) === ending[1] }
-  } catch {
-    return undefined
-  }
+  const read = readCheckedLine(text)
+  return read === undefined ? undefined : { line: read.value as TraceLine, intact: read.intact }
 }
 
 /** SHA-256 over the canonical JSON of the array of all episodes, without times, by (pack, run, index, kind). */

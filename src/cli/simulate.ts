@@ -52,6 +52,11 @@ export const simulate = Command.make(
       Flag.withDescription("Where to write the traces, one line of JSON an episode; must not exist"),
       Flag.optional
     ),
+    rotateMb: Flag.Finite("rotate-mb").pipe(
+      Flag.withMetavar("MB"),
+      Flag.withDescription("Go on in FILE.0001, FILE.0002, ... once a part has this size; default: one file"),
+      Flag.optional
+    ),
     resume: Flag.Boolean("resume").pipe(
       Flag.withoutNegation,
       Flag.withDefault(false),
@@ -60,7 +65,7 @@ export const simulate = Command.make(
     json,
     ...settingOptions(SimulationConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, out, policy, resume, ...given }) {
+  Effect.fnUntraced(function* ({ env, json, out, policy, resume, rotateMb, ...given }) {
     const all = yield* settingsOf(given)
     const config = yield* resolveConfig(
       SimulationConfig,
@@ -70,6 +75,12 @@ export const simulate = Command.make(
     if (resume && Option.isNone(out)) {
       return yield* new WrongInput({ field: "--out", value: undefined, expected: "the file to resume" })
     }
+    const megabytes = Option.getOrUndefined(rotateMb)
+    if (megabytes !== undefined && (Option.isNone(out) || !(megabytes > 0))) {
+      const expected = Option.isNone(out) ? "nothing without --out" : "a number above 0"
+      return yield* new WrongInput({ field: "--rotate-mb", value: megabytes, expected })
+    }
+    const rotateBytes = megabytes === undefined ? undefined : megabytes * 1e6
     const { concurrency, lifecycle, lifecycles, packSize, seed, shards, temperature, ...policyOptions } = config
     const settings = all.filter(({ path }) => path[0] === "environment")
     const setup = { env: env[0]!, policy, settings, packSize, seed, temperature, lifecycle, policyOptions }
@@ -78,10 +89,15 @@ export const simulate = Command.make(
       Effect.gen(function* () {
         const { layer, living, taskSet } = yield* openSimulation(setup satisfies SimulationSetup, shards > 1 ? 1 : 2)
         const path = Option.getOrUndefined(out)
-        const plan = { ...recordedPlan(planOf(taskSet, living, 0)), policy }
+        const { thinking } = policyOptions
+        const plan = {
+          ...recordedPlan(planOf(taskSet, living, 0)),
+          policy,
+          ...(thinking === undefined ? {} : { thinking })
+        }
         const expected = { plan, environment: taskSet.environment.id, packSize, most: lifecycles }
         const known: Known | undefined = resume ? yield* readKnown(path!, expected) : undefined
-        const traces = path === undefined ? undefined : yield* openTraceFile(path, plan, known)
+        const traces = path === undefined ? undefined : yield* openTraceFile(path, plan, { known, rotateBytes })
         const clock = yield* Clock.Clock
         const started = clock.currentTimeMillisUnsafe()
         const elapsed = () => (clock.currentTimeMillisUnsafe() - started) / 1000
@@ -105,6 +121,7 @@ export const simulate = Command.make(
           shards === 1
             ? yield* Effect.provide(simulateHere(taskSet, { ...living, ...options }), layer)
             : yield* simulateInShards({ entry: worker, setup, shards }, options)
+        if (traces !== undefined) yield* traces.close
         return { environment: taskSet.environment.id, preset: taskSet.preset, result, seconds: elapsed(), already }
       })
     )

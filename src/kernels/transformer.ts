@@ -12,6 +12,7 @@
 import type { Graph, Value } from "./graph/graph.ts"
 import { type Dim, product } from "./graph/shape.ts"
 import { Tape } from "./graph/tape.ts"
+import { type RopeScaling, rotaryTables } from "./rope.ts"
 
 export interface TransformerConfig {
   readonly family: "qwen3" | "qwen2" | "llama"
@@ -24,6 +25,8 @@ export interface TransformerConfig {
   readonly headSize: number
   readonly epsilon: number
   readonly ropeTheta: number
+  /** How rotary positions were stretched to `maxPositions`; absent where they were not. */
+  readonly ropeScaling?: RopeScaling | undefined
   /** Longest sequence, prompt and reply together. */
   readonly maxPositions: number
   /** The output projection is the embedding. */
@@ -110,14 +113,10 @@ interface Frame {
 
 /** Begins a graph over the given weights: the tables of rotary positions, `[maxPositions, d / 2]`. */
 export const frame = (graph: Graph, config: TransformerConfig, weights: Weights): Frame => {
-  const half = config.headSize / 2
-  const angles = Float64Array.from({ length: config.maxPositions * half }, (_, i) => {
-    const position = Math.floor(i / half)
-    return position / config.ropeTheta ** ((i % half) / half)
-  })
-  const shape = [config.maxPositions, half]
-  const cos = graph.constant(Float32Array.from(angles, Math.cos), shape)
-  const sin = graph.constant(Float32Array.from(angles, Math.sin), shape)
+  const shape = [config.maxPositions, config.headSize / 2]
+  const tables = rotaryTables(config)
+  const cos = graph.constant(tables.cos, shape)
+  const sin = graph.constant(tables.sin, shape)
   return { tape: new Tape(graph), config, weights, cos, sin }
 }
 

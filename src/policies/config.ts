@@ -2,11 +2,12 @@
  * A policy folder's `config.json` and what we make of it.
  *
  * Keys that say nothing about the numbers are passed over. A key that asks for something that the transformer does not
- * do (sliding windows, scaled rotary positions, quantised weights, other activations) is refused, never ignored.
+ * do (sliding windows, other scalings of rotary positions, quantised weights, other activations) is refused, never ignored.
  */
 import { Result, Schema } from "effect"
 import type { TransformerConfig } from "../kernels/transformer.ts"
 import { decodeJson, type Fault } from "./checkpoint-file.ts"
+import { printRope, readRope } from "./rope-config.ts"
 
 const families = ["qwen3", "qwen2", "llama"] as const
 
@@ -22,12 +23,7 @@ const orNull = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.Nu
 export const only = (allowed: unknown, message: string) =>
   Schema.optionalKey(value<unknown>((found) => found === null || found === allowed, message))
 
-const unscaled = `"default": scaled rotary positions are not supported`
-const rope = Schema.Struct({
-  rope_type: only("default", unscaled),
-  type: only("default", unscaled),
-  rope_theta: orNull(positive)
-})
+const keys = value<object>((found) => typeof found === "object" && !Array.isArray(found), "keys and values")
 
 const PolicyConfig = Schema.Struct({
   model_type: value<TransformerConfig["family"]>(
@@ -44,9 +40,9 @@ const PolicyConfig = Schema.Struct({
   max_position_embeddings: count,
   rms_norm_eps: orNull(positive),
   rope_theta: orNull(positive),
-  /** Where newer writers put `rope_theta`. */
-  rope_parameters: orNull(rope),
-  rope_scaling: orNull(rope),
+  rope_parameters: orNull(keys),
+  rope_scaling: orNull(keys),
+  partial_rotary_factor: only(1, "1: heads that turn in part are not supported"),
   tie_word_embeddings: orNull(flag),
   hidden_act: only("silu", `"silu"`),
   attention_bias: orNull(flag),
@@ -77,7 +73,7 @@ export const readConfig = (json: object): Result.Result<TransformerConfig, Fault
       // What the reference implementation takes where the key is missing.
       headSize: found.head_dim ?? (family === "qwen3" ? 128 : Math.floor(found.hidden_size / heads)),
       epsilon: found.rms_norm_eps ?? 1e-6,
-      ropeTheta: found.rope_theta ?? found.rope_parameters?.rope_theta ?? 10_000,
+      ...(yield* readRope(found)),
       maxPositions: found.max_position_embeddings,
       tied: found.tie_word_embeddings ?? false
     }
@@ -117,7 +113,7 @@ export const printConfig = (
   max_position_embeddings: config.maxPositions,
   rms_norm_eps: config.epsilon,
   rope_theta: config.ropeTheta,
-  rope_scaling: null,
+  rope_scaling: printRope(config.ropeScaling),
   attention_bias: config.family === "qwen2",
   ...(config.family === "llama" ? { mlp_bias: false } : { use_sliding_window: false }),
   tie_word_embeddings: config.tied,

@@ -213,13 +213,13 @@ describe("a damaged policy folder is told in one line:", () => {
     ["odd heads", set("config.json", "head_dim", 3), `"head_dim" is 3, expected an even number`],
     [
       "rope",
-      set("config.json", "rope_scaling", { rope_type: "yarn", factor: 4 }),
-      `"rope_scaling.rope_type" is "yarn", expected "default"`
+      set("config.json", "rope_scaling", { rope_type: "longrope", factor: 4 }),
+      `"rope_scaling.rope_type" is "longrope", expected one of the supported kinds: default, linear`
     ],
     [
       "newer rope",
-      set("config.json", "rope_parameters", { rope_type: "llama3" }),
-      `"rope_parameters.rope_type" is "llama3", expected`
+      set("config.json", "rope_parameters", { rope_type: "linear" }),
+      `"rope_parameters.factor" is missing, expected a number above 0`
     ],
     [
       "bias",

@@ -15,6 +15,8 @@ import {
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
@@ -32,6 +34,14 @@ export interface Value {
   readonly name: string
   readonly type: ElementType
   readonly shape: Shape
+}
+
+/** Where the bytes of a constant lie: in a file beside the one that the graph is loaded from. */
+export interface FilePlace {
+  readonly location: string
+  /** In bytes. */
+  readonly offset: number
+  readonly length: number
 }
 
 /** An operator was given values it cannot take: a mistake in the code that builds the graph. */
@@ -53,7 +63,7 @@ const utf8 = new TextEncoder()
 
 export class Graph {
   readonly #nodes: Array<NodeProto> = []
-  readonly #constants = new Map<string, { readonly value: Value; readonly bytes: Uint8Array }>()
+  readonly #constants = new Map<string, { readonly value: Value; readonly data: Uint8Array | FilePlace }>()
   readonly #inputs: Array<Value> = []
   readonly #outputs: Array<Value> = []
   readonly #renamed = new Map<string, string>()
@@ -118,7 +128,7 @@ export class Graph {
     const known = this.#findConstant(key)
     if (known !== undefined) return known
     const value: Value = { name: this.#name("constant"), type, shape }
-    this.#constants.set(key, { value, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+    this.#constants.set(key, { value, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
     return value
   }
 
@@ -130,7 +140,14 @@ export class Graph {
   /** A named constant: a weight that the runtime may rearrange once for speed. */
   initializer(name: string, data: Float32Array, shape: ReadonlyArray<number>): Value {
     const value: Value = { name, type: "float32", shape }
-    this.#constants.set(name, { value, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+    this.#constants.set(name, { value, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+    return value
+  }
+
+  /** The same, left in its file: the runtime maps it, so the graph stays small. */
+  external(name: string, place: FilePlace, shape: ReadonlyArray<number>, type: ElementType = "float32"): Value {
+    const value: Value = { name, type, shape }
+    this.#constants.set(name, { value, data: place })
     return value
   }
 
@@ -221,10 +238,10 @@ export class Graph {
 
   readonly #sizes = new Map<string, Value>()
 
-  /** Binds a dimension's name to where its size is found at run time: axis `axis` of `value`. */
-  bind(name: string, value: Value, axis: number): void {
+  /** Binds a dimension's name to where its size is found at run time: axis `axis` of `value`, over `by` if given. */
+  bind(name: string, value: Value, axis: number, by = 1): void {
     const size = this.#node("Shape", [value], [["int64", [1]]], { start: axis, end: axis + 1 })[0]!
-    this.#sizes.set(name, size)
+    this.#sizes.set(name, by === 1 ? size : this.div(size, this.indices(by)))
   }
 
   /** A shape as a run-time value: int64 `[rank]`. Made once, and outside of a loop where its dimensions are known there. */
@@ -299,6 +316,22 @@ export class Graph {
     const shape = x.shape.map((dim, i) => (i === axis ? to - from : dim))
     const bounds = [this.indices(from), this.indices(to), this.indices(axis)]
     return this.#node("Slice", [x, ...bounds], [[x.type, shape]])[0]!
+  }
+
+  /**
+   * `x[..., from:to, ...]` on one axis, with numbers known at run time, int64 `[1]`.
+   *
+   * @param size what `to - from` is called
+   */
+  cut(x: Value, axis: number, from: Value, to: Value, size: Dim): Value {
+    const shape = x.shape.map((dim, i) => (i === axis ? size : dim))
+    return this.#node("Slice", [x, from, to, this.indices(axis)], [[x.type, shape]])[0]!
+  }
+
+  /** 0, 1, 2 ... up to the size of a dimension: int64 `[dim]`. */
+  range(dim: Dim): Value {
+    const scalar = (number: bigint) => this.constant(BigInt64Array.of(number), [])
+    return this.#node("Range", [scalar(0n), this.reshape(this.size(dim), []), scalar(1n)], [["int64", [dim]]])[0]!
   }
 
   /** Cuts one axis into pieces of the given sizes. */
@@ -411,6 +444,7 @@ export class Graph {
    * @param carried values handed from round to round; a body's may grow, so their named dimensions are fresh
    * @param body given the round (int64 scalar) and the carried values, returns the condition, the carried values and what
    *   this round puts out
+   * @param rounds what the number of rounds is called
    * @returns the carried values after the last round, and what the rounds put out, stacked on a new first axis
    */
   loop(
@@ -421,7 +455,8 @@ export class Graph {
       graph: Graph,
       round: Value,
       carried: ReadonlyArray<Value>
-    ) => { readonly condition: Value; readonly carried: ReadonlyArray<Value>; readonly emitted: ReadonlyArray<Value> }
+    ) => { readonly condition: Value; readonly carried: ReadonlyArray<Value>; readonly emitted: ReadonlyArray<Value> },
+    rounds: Dim = "rounds"
   ): { readonly carried: ReadonlyArray<Value>; readonly emitted: ReadonlyArray<Value> } {
     const inner = new Graph(this)
     const round = inner.input(this.#name("round"), "int64", [])
@@ -436,11 +471,34 @@ export class Graph {
       [trips, condition, ...carried.map(({ value }) => value)],
       [
         ...result.carried.map((value, i) => [value.type, carried[i]!.shape] as const),
-        ...result.emitted.map((value) => [value.type, ["rounds", ...value.shape]] as const)
+        ...result.emitted.map((value) => [value.type, [rounds, ...value.shape]] as const)
       ],
       { body: { graph: inner.#proto("body") } }
     )
     return { carried: outputs.slice(0, carried.length), emitted: outputs.slice(carried.length) }
+  }
+
+  /**
+   * Runs `body` a number of times. All that it reads is there before it begins, and what it makes is gone when a round
+   * ends, except for what is carried on and what is put out: so a loop also bounds memory.
+   */
+  each(
+    rounds: Dim,
+    carried: ReadonlyArray<Value>,
+    body: (
+      graph: Graph,
+      round: Value,
+      carried: ReadonlyArray<Value>
+    ) => { readonly carried: ReadonlyArray<Value>; readonly emitted: ReadonlyArray<Value> }
+  ): { readonly carried: ReadonlyArray<Value>; readonly emitted: ReadonlyArray<Value> } {
+    const always = this.equal(this.int32(0), this.int32(0))
+    return this.loop(
+      this.reshape(this.size(rounds), []),
+      always,
+      carried.map((value) => ({ value, shape: value.shape })),
+      (graph, round, values) => ({ condition: always, ...body(graph, round, values) }),
+      rounds
+    )
   }
 
   // ---- serialisation
@@ -462,12 +520,19 @@ export class Graph {
       node: this.#needed(),
       input: this.#inputs.map(valueInfo),
       output: this.#outputs.map(valueInfo),
-      initializer: Array.from(this.#constants.values(), ({ value, bytes }) =>
+      initializer: Array.from(this.#constants.values(), ({ value, data }) =>
         create(TensorProtoSchema, {
           name: value.name,
           dataType: dataTypes[value.type],
           dims: value.shape.map((dim) => BigInt(dim as number)),
-          rawData: bytes
+          ...(data instanceof Uint8Array
+            ? { rawData: data }
+            : {
+                dataLocation: DataLocation.EXTERNAL,
+                externalData: Object.entries(data).map(([key, entry]) =>
+                  create(StringStringEntryProtoSchema, { key, value: String(entry) })
+                )
+              })
         })
       )
     })

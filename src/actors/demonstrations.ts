@@ -44,7 +44,8 @@ export const demonstrate = Effect.fnUntraced(function* (options: {
           previous === undefined
             ? messages.flatMap(({ content }) => tokenizer.encode(content))
             : [...previous.promptTokens, ...previous.tokens, ...tokenizer.encode(messages.at(-1)!.content)]
-        const tokens = kind === "update" ? [...tokenizer.encode(reply), tokenizer.end] : tokenizer.encode(reply)
+        // A list of its own: a tokenizer may give the same one for the same text, and it is by this one that we remember.
+        const tokens = [...tokenizer.encode(reply), ...(kind === "update" ? [tokenizer.end] : [])]
         if (recalled) remembered.add(tokens)
         const logprobs = tokens.map(() => 0)
         return Effect.succeed({ text: reply, promptTokens, tokens, logprobs, policyVersion: 0, truncated: false })

@@ -4,9 +4,9 @@
  */
 import { Effect, Queue, Runtime, Schema } from "effect"
 import { type AdamWOptions, type AdamWState, adamWStep } from "../kernels/adamw.ts"
-import type { GradientRow } from "../kernels/model.ts"
+import type { GradientRow, ScoreRow } from "../kernels/model.ts"
 import { microBatches } from "../kernels/sequences.ts"
-import type { ModelFailure, ModelWorkers } from "./model-workers.ts"
+import type { ModelFailure, ModelWorker, ModelWorkers } from "./model-workers.ts"
 
 /** A gradient that is not finite never reaches the weights. */
 export class GradientNotFinite extends Schema.TaggedError<GradientNotFinite>()("GradientNotFinite", {
@@ -51,17 +51,8 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
   const dealt = Array.from({ length: Math.min(lanes, batches.length) }, (_, lane) =>
     batches.filter((_, i) => i % lanes === lane)
   )
-  const free = yield* Queue.bounded<ModelWorkers["workers"][number]>(workers.workers.length)
-  yield* Queue.offerAll(free, workers.workers)
-  const results = yield* Effect.forEach(
-    dealt,
-    (lane) =>
-      Effect.acquireUseRelease(
-        Queue.take(free),
-        (worker) => worker.call({ type: "gradient", version, rows: lane.map((batch) => batch.map(bare)), temperature }),
-        (worker) => Queue.offer(free, worker)
-      ),
-    { concurrency: workers.workers.length }
+  const results = yield* dealOut(workers, dealt, (worker, lane) =>
+    worker.call({ type: "gradient", version, rows: lane.map((batch) => batch.map(bare)), temperature })
   )
   const [sum, ...others] = results.map(({ gradient }) => gradient)
   for (const gradient of others) for (let i = 0; i < gradient.length; i++) sum![i]! += gradient[i]!
@@ -71,6 +62,45 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
     )
   )
   return { gradient: sum, logprobs }
+})
+
+/** The log-probabilities that a policy version gives to the tokens at the positions of each row. */
+export const batchLogprobs = Effect.fnUntraced(function* <Row extends ScoreRow>(
+  workers: ModelWorkers,
+  version: number,
+  rows: ReadonlyArray<Row>,
+  temperature: number
+) {
+  const batches = microBatches(rows, budgetTokens)
+  const results = yield* dealOut(workers, batches, (worker, batch) =>
+    worker.call({
+      type: "score",
+      version,
+      rows: batch.map(({ positions, tokens }) => ({ positions, tokens })),
+      temperature
+    })
+  )
+  return new Map(batches.flatMap((batch, b) => batch.map((row, i) => [row, results[b]![i]!] as const)))
+})
+
+/** Each part goes to whichever worker is free; the results in the order of the parts. */
+const dealOut = Effect.fnUntraced(function* <Part, A, E>(
+  { workers }: ModelWorkers,
+  parts: ReadonlyArray<Part>,
+  carryOut: (worker: ModelWorker, part: Part) => Effect.Effect<A, E>
+) {
+  const free = yield* Queue.bounded<ModelWorker>(workers.length)
+  yield* Queue.offerAll(free, workers)
+  return yield* Effect.forEach(
+    parts,
+    (part) =>
+      Effect.acquireUseRelease(
+        Queue.take(free),
+        (worker) => carryOut(worker, part),
+        (worker) => Queue.offer(free, worker)
+      ),
+    { concurrency: workers.length }
+  )
 })
 
 /** What crosses to a worker: a row may carry more than a gradient needs. */

@@ -64,12 +64,12 @@ export interface ModelWorker {
 
 export interface ModelWorkers {
   readonly workers: ReadonlyArray<ModelWorker>
-  /** Makes a policy version known to all workers; the two before it stay usable for calls on their way. */
+  /** Makes a policy version known to all workers; those just before it stay usable for calls on their way. */
   readonly publish: (version: number, weights: Float32Array) => Effect.Effect<void>
 }
 
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
-const keptVersions = 3
+export const keptVersions = 3
 
 /** A flat vector of all parameters in memory that threads share. */
 export const sharedWeights = (config: TransformerConfig): Float32Array =>
@@ -79,16 +79,16 @@ export const sharedWeights = (config: TransformerConfig): Float32Array =>
  * Buffers for new versions, taken in turn: one more than the versions that workers hold. Fresh ones for each version would
  * pile up, since no thread feels the weight of memory that it shares.
  */
-export const weightBuffers = (config: TransformerConfig): (() => Float32Array) => {
-  const ring = Array.from({ length: keptVersions + 1 }, () => sharedWeights(config))
+export const weightBuffers = (config: TransformerConfig, kept = keptVersions): (() => Float32Array) => {
+  const ring = Array.from({ length: kept + 1 }, () => sharedWeights(config))
   let turn = 0
   return () => ring[turn++ % ring.length]!
 }
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
-const openWorker = (config: TransformerConfig, threads: number) => {
-  const worker = new Worker(entry, { workerData: { config, threads } })
+const openWorker = (config: TransformerConfig) => {
+  const worker = new Worker(entry, { workerData: { config, threads: 1 } })
   const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
   let calls = 0
   let ended: ModelFailure | undefined
@@ -132,17 +132,20 @@ const openWorker = (config: TransformerConfig, threads: number) => {
   return { worker: { call } satisfies ModelWorker, publish: post, stop: Effect.ignore(call({ type: "stop" })) }
 }
 
-/** Starts `count` workers of `threads` threads each; closing the scope lets their last run end and stops them. */
-export const makeModelWorkers = (config: TransformerConfig, count: number, threads = 1) =>
+/**
+ * Starts `count` workers of one thread each, which hold `kept` versions; closing the scope lets their last run end and
+ * stops them.
+ */
+export const makeModelWorkers = (config: TransformerConfig, count: number, kept = keptVersions) =>
   Effect.acquireRelease(
-    Effect.sync(() => Array.from({ length: count }, () => openWorker(config, threads))),
+    Effect.sync(() => Array.from({ length: count }, () => openWorker(config))),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   ).pipe(
     Effect.map((opened): ModelWorkers => ({
       workers: opened.map(({ worker }) => worker),
       publish: (version, weights) =>
         Effect.sync(() => {
-          for (const { publish } of opened) publish({ type: "publish", version, weights, keep: keptVersions })
+          for (const { publish } of opened) publish({ type: "publish", version, weights, keep: kept })
         })
     }))
   )

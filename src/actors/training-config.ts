@@ -1,5 +1,6 @@
 /** The configuration of a training run: what there is to set, its defaults and its presets. */
 import { Effect, Schema } from "effect"
+import { neededStaleness, type Overlap } from "../machines/overlap.ts"
 
 const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
@@ -72,10 +73,14 @@ export const TrainingConfig = Schema.Struct({
       Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
       0.1,
       "For an unreadable update reply"
-    )
+    ),
+    counterfactual: section({
+      alternatives: withDefault(atLeast1, 1, "Contexts sampled from the state at each update (M); 1 for no branches"),
+      horizon: withDefault(count, 0, "Tasks that a branch lives after its update (K); 0 for all that are left")
+    })
   }),
   credit: section({
-    estimator: withDefault(Schema.String, "causal", "causal, grpo, or the file of a plug-in"),
+    estimator: withDefault(Schema.String, "causal", "causal, counterfactual, grpo, or the file of a plug-in"),
     options: withDefault(options, {}, "Options of the estimator")
   }),
   loss: withDefault(options, {}, "Options of the REC loss, over the published choice"),
@@ -89,6 +94,19 @@ export const TrainingConfig = Schema.Struct({
     weightDecay: withDefault(share, 0, "Decoupled"),
     clipNorm: withDefault(positive, 1, "Largest norm of a gradient")
   }),
+  async: section({
+    staleness: withDefault(count, 0, "Oldest policy to learn from, in updates behind the newest; 0 takes turns"),
+    ahead: Schema.optionalKey(
+      count.annotate({ description: "Batches sampled before their turn; default: as many as staleness allows" })
+    ),
+    syncInterval: withDefault(atLeast1, 1, "Batches between two takings of the newest weights"),
+    uses: withDefault(atLeast1, 1, "How often a group may be learnt from"),
+    noise: withDefault(
+      Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
+      0,
+      "Standard deviation of the noise in the priority of groups that wait"
+    )
+  }),
   evaluation: section({
     packs: withDefault(count, 500, "Packs of the evaluations before and after; 0 for none"),
     packSize: withDefault(atLeast1, 4, "Tasks of a pack there")
@@ -96,6 +114,12 @@ export const TrainingConfig = Schema.Struct({
   checkpointEvery: withDefault(atLeast1, 20, "Policy updates between checkpoints")
 })
 export type TrainingConfig = typeof TrainingConfig.Type
+
+/** How rollouts run ahead; what is left open reaches as far as the staleness allows. */
+export const overlapOf = ({ async }: TrainingConfig): Overlap => ({
+  ...async,
+  ahead: async.ahead ?? Math.max(0, async.staleness - neededStaleness({ ...async, ahead: 0 }))
+})
 
 /** Named settings, over the defaults. */
 export const presets: Readonly<Record<string, object>> = {

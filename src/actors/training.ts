@@ -5,27 +5,32 @@
  * snapshot, the weights and the optimiser's moments; they change together or not at all, and a checkpoint is those
  * three. All else is derived from seeds, so a run resumed from any checkpoint gives the bytes of one never interrupted.
  */
-import { Clock, Effect, FileSystem, Fiber, Option, Runtime, Schema } from "effect"
+import { Clock, Effect, FileSystem, Fiber, Option, Runtime, Schema, Semaphore } from "effect"
 import { adamWState } from "../kernels/adamw.ts"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
+import { stream } from "../kernels/random.ts"
 import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
 import type { Lifecycle } from "../machines/episode.ts"
+import { ownEpisodes } from "../machines/fork.ts"
 import { course, courseMachine, type CourseSnapshot } from "../machines/learner.ts"
 import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
+import { chooseGroups, type Held, oldestSampler, sampledAfter } from "../machines/overlap.ts"
 import type { Chat } from "../policies/chat.ts"
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../policies/checkpoint.ts"
 import { Policy } from "../policies/policy.ts"
+import { makeBatches } from "./batches.ts"
 import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
+import { rolloutWithAlternatives } from "./counterfactual.ts"
 import { demonstrate } from "./demonstrations.ts"
 import { type Evaluation, evaluate } from "./evaluate.ts"
-import { makeInference } from "./inference.ts"
+import { makeVersions } from "./inference.ts"
 import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
-import { makeModelWorkers, weightBuffers } from "./model-workers.ts"
+import { keptVersions, makeModelWorkers, type ModelWorkers, weightBuffers } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
-import { faultOf, freshPacks, planGroups, rollout, shareOf, type TaskSet } from "./rollout.ts"
+import { faultOf, freshPacks, planGroups, shareOf, type TaskSet } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
-import type { TrainingConfig } from "./training-config.ts"
+import { overlapOf, type TrainingConfig } from "./training-config.ts"
 import { imitate, warmStartRate } from "./warm-start.ts"
 
 /** Where a run stands, for whoever watches. */
@@ -84,13 +89,18 @@ const SavedState = Schema.fromJsonString(
     policyVersion: Schema.Int,
     /** Steps that the moments have seen. */
     optimizerSteps: Schema.Int,
-    tokens: Schema.Int
+    tokens: Schema.Int,
+    /** Older policies that sample batches on their way; their weights are in `samplers.safetensors`. */
+    samplers: Schema.optionalKey(Schema.Array(Schema.Struct({ update: Schema.Int, policyVersion: Schema.Int }))),
+    /** Groups that wait to be learnt from again. */
+    held: Schema.optionalKey(Schema.Array(Schema.Struct({ pack: Schema.String, batch: Schema.Int, uses: Schema.Int })))
   })
 )
 type SavedState = typeof SavedState.Type
 
 const stateFile = "state.json"
 const optimizerFile = "optimizer.safetensors"
+const samplersFile = "samplers.safetensors"
 const metricsFile = "metrics.jsonl"
 const warmStartFile = "warm-start.jsonl"
 const beforeFile = "before.json"
@@ -104,6 +114,8 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   const { learner, policy } = begun
   yield* files.makeDirectory(folder.at("journal"), { recursive: true })
   let { at, tokens } = begun
+  const overlap = overlapOf(config)
+  const overlaps = oldestSampler(overlap) > 0
   const { config: model, tokenizer } = policy
   const settings: Settings = {
     ...defaultSettings,
@@ -115,18 +127,30 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
     onParseFailure: rolling.onParseFailure,
     updatePenalty: { coefficient: rolling.updatePenalty }
   }
-  const workers = yield* makeModelWorkers(model, config.shards)
+  const sampling = yield* makeModelWorkers(model, config.shards, keptVersions + oldestSampler(overlap))
+  /** Learners of their own, where both go on at once. */
+  const learning = overlap.ahead === 0 ? sampling : yield* makeModelWorkers(model, config.shards)
+  const workers: ModelWorkers = {
+    workers: learning.workers,
+    publish: (version, weights) =>
+      Effect.forEach(new Set([sampling, learning]), (all) => all.publish(version, weights), { discard: true })
+  }
+  for (const { policyVersion, weights } of begun.samplers) yield* sampling.publish(policyVersion, weights)
   yield* workers.publish(learner.policyVersion, learner.weights)
-  const agent = yield* makeInference({
+  /** The newest last: all that batches which are not learnt from yet may be sampled by. */
+  let samplers: ReadonlyArray<Sampler> = begun.samplers
+  const policyOf = yield* makeVersions({
     name: folder.path,
     style: config.style,
     tokenizer,
     chat: options.chat,
     thinking: config.thinking,
-    workers,
+    workers: sampling,
     maxPositions: model.maxPositions,
     policyVersion: () => learner.policyVersion
   })
+  const agent = policyOf()
+  let held: ReadonlyArray<Group> = []
 
   const begins = new Map<TrainingNews["stage"], number>()
   /** Tokens since the stage was first heard of. */
@@ -147,6 +171,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
         ["second", { shape, data: learner.moments.second }]
       ])
       yield* files.writeFile(`${path}/${optimizerFile}`, Buffer.concat(moments))
+      const older = samplers.slice(0, -1)
       const state: SavedState = {
         format: 1,
         value: String(value),
@@ -155,7 +180,19 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
         recall,
         policyVersion: learner.policyVersion,
         optimizerSteps: learner.moments.step,
-        tokens
+        tokens,
+        ...(overlaps
+          ? {
+              samplers: older.map(({ policyVersion, update }) => ({ update, policyVersion })),
+              held: held.map(({ batch, pack, uses }) => ({ pack, batch, uses }))
+            }
+          : {})
+      }
+      if (overlaps) {
+        const older = samplers
+          .slice(0, -1)
+          .map(({ update, weights }) => [`${update}`, { shape, data: weights }] as const)
+        yield* files.writeFile(`${path}/${samplersFile}`, Buffer.concat(encodeSafetensors(older)))
       }
       yield* files.writeFileString(`${path}/${stateFile}`, `${yield* Schema.encodeEffect(SavedState)(state)}\n`)
     })
@@ -174,7 +211,9 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
 
   /** A checkpoint needs no replies from before it; those of its last update stay to be looked at. */
   const forgetReplies = Effect.fnUntraced(function* (update: number) {
-    for (let old = update - config.checkpointEvery; old < update - 1; old++) {
+    const first = update - config.checkpointEvery - overlap.staleness
+    for (let old = Math.max(0, first); old < update - 1; old++) {
+      if (held.some(({ batch }) => batch === old)) continue
       yield* files.remove(folder.at("journal", `${old}.jsonl`), { force: true })
     }
   })
@@ -258,42 +297,84 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
     yield* files.remove(folder.at(warmStartFolder), { recursive: true, force: true })
   })
 
-  const policyUpdates = Effect.gen(function* () {
-    while (at.value === "improving") {
-      const { update } = at.context
+  const permits = Semaphore.makeUnsafe(config.concurrency)
+  /** Samples a batch of groups with the policy that has seen `after` updates, and credits what it did. */
+  const sample = (batch: number, after: number) =>
+    Effect.gen(function* () {
       const started = yield* Clock.currentTimeMillis
+      const { policyVersion } = samplers.find(({ update }) => update === after) ?? { policyVersion: undefined }
       let first = 0
       const plans = taskSets.flatMap((taskSet, place) => {
         const count = shareOf(rolling.packs, taskSets.length, place)
-        const at = { phase: "train", baseSeed: seed, epoch: update, first, count, size: rolling.packSize } as const
+        const at = { phase: "train", baseSeed: seed, epoch: batch, first, count, size: rolling.packSize } as const
         first += count
         return planGroups(freshPacks(taskSet, at), rolling.groupSize, settings)
       })
-      const rolled = yield* Effect.gen(function* () {
-        const journal = yield* openJournal(folder.at("journal", `${update}.jsonl`))
-        return yield* rollout(plans, {
-          journal,
-          concurrency: config.concurrency,
-          minimum: rolling.minimum === 0 ? undefined : rolling.minimum
-        })
-      }).pipe(Effect.scoped, Effect.provideService(Policy, agent))
+      const journal = yield* openJournal(folder.at("journal", `${batch}.jsonl`))
+      const rolled = yield* Effect.provideService(
+        rolloutWithAlternatives(
+          plans,
+          {
+            journal,
+            concurrency: config.concurrency,
+            permits,
+            minimum: rolling.minimum === 0 ? undefined : rolling.minimum
+          },
+          rolling.counterfactual
+        ),
+        Policy,
+        policyOf(policyVersion)
+      )
       if (rolled.lifecycles.length === 0) {
         return yield* new AllLost({
-          when: `update ${update + 1}`,
+          when: `update ${batch + 1}`,
           reason: rolled.lost[0]?.why ?? "no lifecycle was planned"
         })
       }
-      const sampled = yield* Clock.currentTimeMillis
       const credit = yield* options.estimate(
         experiencesOf(rolled.lifecycles, (id) => taskSets.findIndex(({ environment }) => environment.id === id))
       )
+      const groups = [...Map.groupBy(rolled.lifecycles, ({ pack }) => pack)].map(([pack, lifecycles]): Group => ({
+        pack,
+        batch,
+        uses: 0,
+        lifecycles,
+        credit
+      }))
+      return { ...rolled, credit, groups, millis: (yield* Clock.currentTimeMillis) - started }
+    }).pipe(Effect.scoped)
+
+  const policyUpdates = Effect.gen(function* () {
+    const newest = { update: at.context.update, policyVersion: learner.policyVersion, weights: learner.weights }
+    samplers = [...begun.samplers, newest]
+    const batches = yield* makeBatches(overlap, at.context.update, config.updates, sample)
+    held = yield* restored(begun.held, sample)
+    while (at.value === "improving") {
+      const { update } = at.context
+      const waited = yield* Clock.currentTimeMillis
+      const rolled = yield* batches.take(update)
+      const sampled = yield* Clock.currentTimeMillis
+      const { kept, taken } = chooseGroups(
+        [...held, ...rolled.groups],
+        overlap,
+        { update, count: rolling.packs },
+        ({ pack, uses }) => stream(seed, "train", "priority", pack, uses)
+      )
+      const lifecycles = taken.flatMap((group) => group.lifecycles)
+      const credit = { experiences: [...new Set(taken.map((group) => group.credit))].flatMap((all) => all.experiences) }
       const rate = updateRate(update, config)
       yield* Effect.uninterruptible(
         Effect.gen(function* () {
-          const staleness = learner.policyVersion - sampledVersion(rolled.lifecycles, learner.policyVersion)
-          const learnt = yield* updatePolicy(learner, workers, rolled.lifecycles, credit, config, rate)
+          const staleness = learner.policyVersion - sampledVersion(lifecycles, learner.policyVersion)
+          const learnt = yield* updatePolicy(learner, workers, lifecycles, credit, config, rate)
           tokens += learnt.tokens
           ;[at] = course.transition(at, { type: "updated" })
+          held = kept
+          const oldest = sampledAfter(at.context.update, overlap)
+          samplers = [
+            ...samplers.filter((sampler) => sampler.update >= oldest),
+            { update: at.context.update, policyVersion: learner.policyVersion, weights: learner.weights }
+          ]
           const line = {
             update: at.context.update,
             policyVersion: learner.policyVersion,
@@ -301,8 +382,8 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
             ...learnt,
             learningRate: rate,
             staleness,
-            temperatures: credit.temperatures.map(({ temperature }) => temperature),
-            informativeGroups: informativeGroups(rolled.lifecycles, credit),
+            temperatures: rolled.credit.temperatures.map(({ temperature }) => temperature),
+            informativeGroups: informativeGroups(rolled.lifecycles, rolled.credit),
             lost: rolled.lost.length,
             droppedGroups: rolled.dropped.length
           }
@@ -310,7 +391,8 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
           const now = yield* Clock.currentTimeMillis
           yield* folder.append("timing.jsonl", {
             update: at.context.update,
-            rolloutMillis: sampled - started,
+            rolloutMillis: rolled.millis,
+            waitMillis: sampled - waited,
             learnMillis: now - sampled
           })
           if (at.context.update % config.checkpointEvery === 0 || at.value === "finished") {
@@ -327,7 +409,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
         success: byPosition(rolled.lifecycles, rolling.packSize).success
       })
     }
-  })
+  }).pipe(Effect.scoped)
 
   // What was learnt since the last checkpoint is not lost to Ctrl-C.
   const keeping = Effect.onInterrupt(() => Effect.ignore(checkpoint))
@@ -341,6 +423,34 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   const after = config.updates === 0 ? before : yield* evaluateAll()
   return { updates: at.context.update, tokens, before, after } satisfies TrainingResult
 }, Effect.scoped)
+
+/** A policy that samples, by the updates it has seen. */
+interface Sampler {
+  readonly update: number
+  readonly policyVersion: number
+  readonly weights: Float32Array
+}
+
+/** The lifecycles of a pack, and the credit that their whole batch was given. */
+interface Group extends Held {
+  readonly lifecycles: ReadonlyArray<Lifecycle>
+  readonly credit: Credit
+}
+
+/** Groups that waited when a run was stopped: their batches are lived again from the journal. */
+const restored = Effect.fnUntraced(function* <E, R>(
+  waiting: ReadonlyArray<Held>,
+  sample: (batch: number, after: number) => Effect.Effect<{ readonly groups: ReadonlyArray<Group> }, E, R>
+) {
+  const batches = new Map<number, ReadonlyArray<Group>>()
+  const groups: Array<Group> = []
+  for (const { batch, pack, uses } of waiting) {
+    if (!batches.has(batch)) batches.set(batch, (yield* sample(batch, batch)).groups)
+    const group = batches.get(batch)!.find((group) => group.pack === pack)
+    if (group !== undefined) groups.push({ ...group, uses })
+  }
+  return groups
+})
 
 type Demonstrations = Effect.Success<ReturnType<typeof demonstrate>>
 
@@ -362,25 +472,34 @@ const begin = Effect.fnUntraced(function* ({
     updates: config.updates,
     skipWarmStart: config.policy !== ""
   }
+  const kept = keptVersions + oldestSampler(overlapOf(config))
   const saved = yield* folder.lastCheckpoint
   const found = Option.isSome(saved) ? saved : yield* lastCheckpoint(folder.at(warmStartFolder))
   if (Option.isNone(found)) {
     yield* folder.rewind(warmStartFile, () => false)
     yield* folder.rewind(metricsFile, () => false)
-    const buffer = weightBuffers(policy.config)
+    const buffer = weightBuffers(policy.config, kept)
     const weights = buffer()
     weights.set(policy.weights)
     const learner: Learner = { policyVersion: 0, weights, buffer, moments: adamWState(weights.length) }
-    return { at: course.initial(plan)[0], learner, policy, tokens: 0 }
+    return { at: course.initial(plan)[0], learner, policy, tokens: 0, samplers: [], held: [] }
   }
   const files = yield* FileSystem.FileSystem
   const { path } = found.value
-  const kept = yield* readCheckpoint(path)
+  const resumedPolicy = yield* readCheckpoint(path)
   const state = yield* Schema.decodeUnknownEffect(SavedState)(yield* files.readFileString(`${path}/${stateFile}`))
   const moments = decodeSafetensors(yield* files.readFile(`${path}/${optimizerFile}`))
-  const buffer = weightBuffers(kept.config)
+  const buffer = weightBuffers(resumedPolicy.config, kept)
+  const older = (yield* files.exists(`${path}/${samplersFile}`))
+    ? decodeSafetensors(yield* files.readFile(`${path}/${samplersFile}`))
+    : undefined
+  const samplers = (state.samplers ?? []).map(({ policyVersion, update }): Sampler => {
+    const weights = buffer()
+    weights.set(older!.get(`${update}`)!.data)
+    return { update, policyVersion, weights }
+  })
   const weights = buffer()
-  weights.set(kept.weights)
+  weights.set(resumedPolicy.weights)
   const learner: Learner = {
     policyVersion: state.policyVersion,
     weights,
@@ -396,7 +515,7 @@ const begin = Effect.fnUntraced(function* ({
   }) as CourseSnapshot
   // A run that was given more updates goes on where it had finished.
   const at = state.value === "finished" && update < config.updates ? resumed(snapshot) : snapshot
-  return { at, learner, policy: kept, tokens: state.tokens }
+  return { at, learner, policy: resumedPolicy, tokens: state.tokens, samplers, held: state.held ?? [] }
 })
 
 const resumed = (snapshot: CourseSnapshot): CourseSnapshot =>
@@ -409,7 +528,7 @@ const sampledVersion = (lifecycles: ReadonlyArray<Lifecycle>, newest: number): n
     .reduce((oldest, version) => Math.min(oldest, version), newest)
 
 const byPosition = (lifecycles: ReadonlyArray<Lifecycle>, packSize: number) => {
-  const episodes = lifecycles.flatMap((lifecycle) => lifecycle.episodes)
+  const episodes = lifecycles.flatMap(ownEpisodes)
   const updates = episodes.filter(({ kind }) => kind === "update")
   const mean = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0) / Math.max(1, numbers.length)
   const solves = Array.from({ length: packSize }, (_, position) =>

@@ -7,8 +7,9 @@ import type { TaskSet } from "../actors/rollout.ts"
 import { createRun, openRun, type RunFolder } from "../actors/run-folder.ts"
 import { makeSpark } from "../actors/spark.ts"
 import { train as trainPolicy, type TrainingNews } from "../actors/training.ts"
-import { presets, TrainingConfig } from "../actors/training-config.ts"
+import { overlapOf, presets, TrainingConfig } from "../actors/training-config.ts"
 import { defaultSettings } from "../machines/lifecycle.ts"
+import { neededStaleness } from "../machines/overlap.ts"
 import { layerScripted } from "../policies/scripted.ts"
 import { fromFile, fromObject, printConfig, resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { openTaskSet } from "./environments.ts"
@@ -50,6 +51,8 @@ export const train = Command.make(
     const estimate = yield* openEstimator(config.credit)
     yield* checkLoss(config.loss)
     yield* checkModel(config)
+    yield* checkCounterfactual(config)
+    yield* checkOverlap(config)
     if (dryRun) return yield* answer(given.json, config, () => printConfig(TrainingConfig, config).trimEnd())
     const policy =
       config.policy === ""
@@ -174,6 +177,43 @@ const checkModel = Effect.fnUntraced(function* ({ model }: TrainingConfig) {
   }
   if (headSize % 2 !== 0) {
     return yield* new WrongInput({ field: "model.headSize", value: headSize, expected: "an even number" })
+  }
+})
+
+/** Settings under which something would have to be thrown away for its age, or that would change nothing, are refused. */
+const checkOverlap = Effect.fnUntraced(function* (config: TrainingConfig) {
+  const overlap = overlapOf(config)
+  const needed = neededStaleness(overlap)
+  if (needed > overlap.staleness) {
+    const expected = `at least ${needed}: async.ahead ${overlap.ahead} + async.syncInterval ${overlap.syncInterval} + async.uses ${overlap.uses} - 2`
+    return yield* new WrongInput({ field: "async.staleness", value: overlap.staleness, expected })
+  }
+  if (overlap.noise > 0 && overlap.uses === 1) {
+    const expected = "0 where every group is learnt from once (async.uses is 1)"
+    return yield* new WrongInput({ field: "async.noise", value: overlap.noise, expected })
+  }
+})
+
+/** Branches and the estimator that needs them belong together; branches that would not be lived are refused. */
+const checkCounterfactual = Effect.fnUntraced(function* ({ credit, rollout }: TrainingConfig) {
+  const { counterfactual, packSize } = rollout
+  const { alternatives, horizon } = counterfactual
+  const refuse = (field: string, value: unknown, expected: string) =>
+    new WrongInput({ field: `rollout.counterfactual.${field}`, value, expected })
+  if (alternatives === 1 && credit.estimator === "counterfactual") {
+    return yield* refuse("alternatives", 1, "at least 2, siblings to compare (credit.estimator is counterfactual)")
+  }
+  if (alternatives === 1 && horizon > 0) {
+    return yield* refuse("horizon", horizon, "0 where there are no branches (rollout.counterfactual.alternatives is 1)")
+  }
+  if (alternatives > 1 && credit.estimator === "grpo") {
+    return yield* refuse("alternatives", alternatives, "1: credit.estimator grpo would pay branches for their past")
+  }
+  if (alternatives > 1 && packSize === 1) {
+    return yield* refuse("alternatives", alternatives, "1: packs of one task have no updates (rollout.packSize)")
+  }
+  if (horizon >= packSize) {
+    return yield* refuse("horizon", horizon, `at most ${packSize - 1}, or 0: no more tasks follow (rollout.packSize)`)
   }
 })
 

@@ -1,6 +1,7 @@
 /** Every gradient rule against finite differences, each on a graph of its own. */
 import { describe, expect, it } from "vitest"
 import type { Value } from "../../src/kernels/graph/graph.ts"
+import { causal } from "../../src/kernels/graph/blocks.ts"
 import { type Primitive, Tape } from "../../src/kernels/graph/tape.ts"
 import { stream } from "../../src/kernels/random.ts"
 import { type Given, openGraph, runGraph } from "../fixtures/run-graph.ts"
@@ -10,6 +11,8 @@ interface Case {
   readonly inputs: Readonly<Record<string, ReadonlyArray<number>>>
   readonly constants?: Readonly<Record<string, Given>>
   readonly build: (tape: Tape, values: Readonly<Record<string, Value>>) => Value
+  /** Checks only every so manieth element, where there are many. */
+  readonly every?: number
 }
 
 const { normal } = stream("gradient rules")
@@ -21,7 +24,7 @@ const tables = {
   cos: { data: angles.map(Math.cos), shape: [6, 2] },
   sin: { data: angles.map(Math.sin), shape: [6, 2] }
 }
-const causal = { data: Float32Array.of(0, -1e30, -1e30, 0, 0, -1e30, 0, 0, 0), shape: [3, 3] }
+const triangle = { data: Float32Array.of(0, -1e30, -1e30, 0, 0, -1e30, 0, 0, 0), shape: [3, 3] }
 const repeated = { data: Int32Array.of(2, 0, 2, 4), shape: [2, 2] }
 
 /** The type names every primitive, so a rule without a case does not compile. */
@@ -68,13 +71,13 @@ const cases: Readonly<Record<Primitive, ReadonlyArray<Case>>> = {
   attention: [
     {
       inputs: { q: [2, 2, 3, 4], k: [2, 2, 3, 4], v: [2, 2, 3, 4] },
-      constants: { mask: causal },
+      constants: { mask: triangle },
       build: (tape, { q, k, v, mask }) => tape.attention(q!, k!, v!, mask!, 0.6)
     },
     // Four query heads on two key/value heads, fewer queries than keys.
     {
       inputs: { q: [2, 4, 2, 4], k: [2, 2, 3, 4], v: [2, 2, 3, 4] },
-      constants: { mask: { data: causal.data.subarray(3), shape: [2, 3] } },
+      constants: { mask: { data: triangle.data.subarray(3), shape: [2, 3] } },
       build: (tape, { q, k, v, mask }) => tape.attention(q!, k!, v!, mask!, 0.6)
     }
   ],
@@ -90,6 +93,50 @@ const cases: Readonly<Record<Primitive, ReadonlyArray<Case>>> = {
       inputs: { hidden: [4, 3], table: [5, 3] },
       constants: { targets: { data: repeated.data, shape: [4] } },
       build: (tape, { hidden, table, targets }) => tape.tokenLogprob(hidden!, table!, targets!)
+    }
+  ],
+  blockAttention: [
+    {
+      inputs: { q: [1, 2, 256, 2], k: [1, 1, 256, 2], v: [1, 1, 256, 2] },
+      constants: { positions: { data: BigInt64Array.from({ length: 256 }, (_, i) => BigInt(i)), shape: [1, 256] } },
+      build: (tape, { q, k, v, positions }) => tape.blockAttention(q!, k!, v!, positions!, 0.6),
+      every: 61
+    },
+    // Fewer queries than keys, not in order, each sequence's at places of their own.
+    {
+      inputs: { q: [2, 2, 128, 2], k: [2, 2, 20, 2], v: [2, 2, 20, 2] },
+      constants: {
+        positions: { data: BigInt64Array.from({ length: 256 }, (_, i) => BigInt((7 * i) % 17)), shape: [2, 128] }
+      },
+      build: (tape, { q, k, v, positions }) => tape.blockAttention(q!, k!, v!, positions!, 0.6),
+      every: 29
+    }
+  ],
+  blockLogprob: [
+    {
+      inputs: { hidden: [256, 3], table: [5, 3] },
+      constants: { targets: { data: Int32Array.from({ length: 256 }, (_, i) => (i * i) % 5), shape: [256] } },
+      build: (tape, { hidden, table, targets }) => tape.blockLogprob(hidden!, table!, targets!),
+      every: 19
+    }
+  ],
+  recomputed: [
+    {
+      inputs: { x: [3, 4], weight: [2, 4], other: [3, 2] },
+      build: (tape, { x, weight, other }) =>
+        tape.add(
+          tape.recomputed((inner) => inner.swiglu(inner.linear(x!, weight!), other!)),
+          other!
+        )
+    },
+    {
+      inputs: { table: [5, 3] },
+      constants: { indices: repeated },
+      build: (tape, { table, indices }) =>
+        tape.recomputed((inner) => {
+          const rows = inner.reshape(inner.rows(table!, indices!), [4, 3])
+          return inner.recomputed((innermost) => innermost.swiglu(rows, rows))
+        })
     }
   ]
 }
@@ -131,7 +178,7 @@ describe.each(Object.entries(cases))("the rule of %s", (_, list) => {
       const analytic = gradients[`d ${name}`]!
       const largest = Math.max(...analytic.map(Math.abs))
       expect(analytic).toHaveLength(data.length)
-      for (let i = 0; i < data.length; i++) {
+      for (let i = 0; i < data.length; i += entry.every ?? 1) {
         const numeric = await derivative((x) => loss({ [name]: data.with(i, data[i]! + x) }))
         expect(Math.abs(numeric - analytic[i]!), `${name}[${i}]: ${numeric}, rule ${analytic[i]}`).toBeLessThan(
           2e-4 * largest
@@ -152,6 +199,53 @@ describe("gradients", () => {
       return { d: tape.gradients(twice, g.constant(Float32Array.of(1, 10, 100, 1000), [2, 2]), [values.x])[0]! }
     })
     expect(d).toEqual([3, 30, 300, 3000])
+  })
+
+  it("in blocks are those of the whole, for what is seen and for what is not", async () => {
+    const T = 256
+    const shape = (heads: number) => [2, heads, T, 4]
+    const given = { q: shape(4), k: shape(2), v: shape(2), seed: shape(4) }
+    const inputs = Object.fromEntries(
+      Object.entries(given).map(([name, shape]) => [name, { data: normals(shape), shape }])
+    )
+    const results = await runGraph(inputs, (g, { k, q, seed, v }) => {
+      const outputs: Record<string, Value> = {}
+      const add = (kind: string, tape: Tape, output: Value) => {
+        outputs[`${kind} y`] = output
+        tape.gradients(output, seed!, [q!, k!, v!]).forEach((gradient, i) => (outputs[`${kind} ${i}`] = gradient))
+      }
+      const positions = g.reshape(g.range(T), [1, T])
+      const [whole, blocks] = [new Tape(g), new Tape(g)]
+      add("whole", whole, whole.attention(q!, k!, v!, causal(g, g.range(T), positions), 0.5))
+      add("blocks", blocks, blocks.blockAttention(q!, k!, v!, positions, 0.5))
+      return outputs
+    })
+    for (const name of ["y", "0", "1", "2"]) {
+      const [a, b] = [results[`whole ${name}`]!, results[`blocks ${name}`]!]
+      const largest = Math.max(...a.map(Math.abs))
+      expect(Math.max(...a.map((x, i) => Math.abs(x - b[i]!))) / largest, name).toBeLessThan(1e-5)
+    }
+  })
+
+  it("made anew are the same numbers, bit for bit", async () => {
+    const shape = [20, 8]
+    const [x, weight] = [
+      { data: normals(shape), shape },
+      { data: normals([8, 8]), shape: [8, 8] }
+    ]
+    const results = await runGraph({ x, weight }, (g, values) => {
+      const layer = (tape: Tape, y: Value) => tape.add(y, tape.swiglu(tape.linear(y, values.weight), y))
+      const grown = (part: (tape: Tape, y: Value) => Value) => {
+        const tape = new Tape(g)
+        const output = part(tape, part(tape, part(tape, values.x)))
+        return tape.gradients(output, values.x, [values.x, values.weight])
+      }
+      const [dx, dWeight] = grown(layer)
+      const [again, weightAgain] = grown((tape, y) => tape.recomputed((inner) => layer(inner, y)))
+      return { dx: dx!, dWeight: dWeight!, again: again!, weightAgain: weightAgain! }
+    })
+    expect(results.again).toEqual(results.dx)
+    expect(results.weightAgain).toEqual(results.dWeight)
   })
 
   it("of what has no path to the output are zero", async () => {

@@ -18,6 +18,13 @@ export const product = (dims: Shape): Dim => {
   return (factor === 1 ? names : [factor, ...names]).join("*")
 }
 
+/** A dimension over a number that is a factor of it, or undefined: `"128*C"` over 128 is `"C"`. */
+export const quotient = (dim: Dim, by: number): Dim | undefined => {
+  const [first, ...names] = String(dim).split("*")
+  const factor = Number(first)
+  return factor % by === 0 ? product([factor / by, ...names]) : undefined
+}
+
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((dim, i) => dim === b[i])
 
 export const showShape = (shape: Shape): string => `[${shape.join(", ")}]`

@@ -7,7 +7,15 @@
  *
  * Letters: N rows, D features, B sequences, T tokens, H query heads, K key/value heads, R queries, d head size, M selected positions, V vocabulary.
  */
-import { Graph, GraphError, type Value } from "./graph.ts"
+import {
+  blockAttention,
+  blockAttentionGradient,
+  blockLogprob,
+  blockLogprobGradient,
+  foldQueries,
+  logprobGradient
+} from "./blocks.ts"
+import { type Graph, GraphError, type Value } from "./graph.ts"
 import { type Dim, product, type Shape } from "./shape.ts"
 
 /** What each primitive's rule needs besides inputs and output. */
@@ -21,8 +29,11 @@ interface Saved {
   readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value }
   readonly swiglu: { readonly silu: Value }
   readonly attention: { readonly probabilities: Value; readonly scale: number }
+  readonly blockAttention: { readonly positions: Value; readonly scale: number }
   readonly scale: { readonly factor: Value }
   readonly tokenLogprob: { readonly logprobs: Value; readonly targets: Value }
+  readonly blockLogprob: { readonly targets: Value }
+  readonly recomputed: { readonly build: (tape: Tape) => Value }
 }
 
 export type Primitive = keyof Saved
@@ -34,9 +45,17 @@ interface Entry<P extends Primitive> {
   readonly saved: Saved[P]
 }
 
-type Rule<P extends Primitive> = (g: Graph, d: Value, entry: Entry<P>) => ReadonlyArray<Value | undefined>
+type Rule<P extends Primitive> = (
+  g: Graph,
+  d: Value,
+  entry: Entry<P>,
+  needed: (input: Value) => boolean
+) => ReadonlyArray<Value | undefined>
 
-/** Given the gradient `d` of a primitive's output, the gradients of its inputs in order; undefined for indices. */
+/**
+ * Given the gradient `d` of a primitive's output, the gradients of its inputs in order; undefined for indices. Whatever
+ * nobody asks for is left out of a graph; only loops, which make all that they put out, must know what is needed.
+ */
 const rules: { readonly [P in Primitive]: Rule<P> } = {
   linear: (g, d, { inputs: [x, weight], saved }) => [
     g.matMul(d, weight!),
@@ -94,21 +113,26 @@ const rules: { readonly [P in Primitive]: Rule<P> } = {
     ]
   },
   scale: (g, d, { saved: { factor } }) => [g.mul(d, factor)],
-  // d logprob / d logits = onehot - softmax. The one-hot part is kept apart, so no [M, V] scatter is needed.
   tokenLogprob: (g, d, { inputs: [hidden, table], saved: { logprobs, targets } }) => {
-    const column = g.reshape(d, [d.shape[0]!, 1])
-    const pull = g.mul(g.exp(logprobs), g.neg(column))
-    return [
-      g.add(g.matMul(pull, table!), g.mul(g.gather(table!, targets), column)),
-      g.scatterAdd(g.matMul(pull, hidden!, { transA: true }), targets, g.mul(hidden!, column))
-    ]
+    const gradient = logprobGradient(g, logprobs, table!, g.reshape(d, [d.shape[0]!, 1]), targets)
+    return [gradient.hidden, gradient.table(hidden!)]
+  },
+  blockAttention: (g, d, { inputs: [q, k, v], output, saved }) =>
+    blockAttentionGradient(g, { q: q!, k: k!, v: v!, ...saved }, output, d),
+  blockLogprob: (g, d, { inputs: [hidden, table], saved: { targets } }, needed) =>
+    blockLogprobGradient(g, { hidden: hidden!, table: table!, targets }, d, needed(table!)),
+  // One round of a loop, which waits for `d`: the inner values are there only then.
+  recomputed: (g, d, { inputs, saved: { build } }, needed) => {
+    const wanted = inputs.filter(needed)
+    const { emitted } = g.each(1, [], (body) => {
+      const tape = new Tape(body)
+      return { carried: [], emitted: tape.gradients(build(tape), d, wanted) }
+    })
+    return inputs.map((input) => {
+      const place = wanted.indexOf(input)
+      return place < 0 ? undefined : g.reshape(emitted[place]!, input.shape)
+    })
   }
-}
-
-/** `[B, H, R, d]` to `[B, K, (H / K) R, d]`: the heads that share a key/value head as rows of one matrix. */
-const foldQueries = (g: Graph, y: Value, K: Dim): Value => {
-  const [B, H, R, d] = y.shape as [Dim, Dim, Dim, Dim]
-  return g.reshape(y, [B, K, product([Number(H) / Number(K), R]), d])
 }
 
 export class Tape {
@@ -182,6 +206,15 @@ export class Tape {
     return this.#record("attention", [q, k, v], g.reshape(mixed, q.shape), { probabilities, scale })
   }
 
+  /**
+   * The same with the causal mask made of the places of the queries, int64 `[b, R]`, b being B or 1, in blocks of queries:
+   * for long sequences (see `blocks.ts`).
+   */
+  blockAttention(q: Value, k: Value, v: Value, positions: Value, scale: number): Value {
+    const output = blockAttention(this.graph, { q, k, v, positions, scale })
+    return this.#record("blockAttention", [q, k, v], output, { positions, scale })
+  }
+
   /** `x` times a scalar that is not differentiated. */
   scale(x: Value, factor: Value): Value {
     return this.#record("scale", [x], this.graph.mul(x, factor), { factor })
@@ -195,15 +228,39 @@ export class Tape {
     return this.#record("tokenLogprob", [hidden, table], output, { logprobs, targets })
   }
 
+  /** The same in blocks of positions: for many of them, or large vocabularies (see `blocks.ts`). */
+  blockLogprob(hidden: Value, table: Value, targets: Value): Value {
+    const output = blockLogprob(this.graph, { hidden, table, targets })
+    return this.#record("blockLogprob", [hidden, table], output, { targets })
+  }
+
+  /**
+   * What `build` makes, and nothing of what it makes on the way is kept: it is made again on the way back. The numbers
+   * are the same; memory is spent on one such part at a time.
+   */
+  recomputed(build: (tape: Tape) => Value): Value {
+    const inner = new Tape(this.graph)
+    const output = build(inner)
+    const made = new Set(inner.#entries.map((entry) => entry.output.name))
+    const read = inner.#entries.flatMap(({ inputs }) => inputs.filter(({ name }) => !made.has(name)))
+    const inputs = [...new Map(read.map((value) => [value.name, value])).values()]
+    return this.#record("recomputed", inputs, output, { build })
+  }
+
   /** The gradients with respect to `wanted` of the sum of `output * seed`; zero where there is no path. */
   gradients(output: Value, seed: Value, wanted: ReadonlyArray<Value>): ReadonlyArray<Value> {
+    /** What depends on anything that is wanted. */
+    const path = new Set(wanted.map(({ name }) => name))
+    const needed = ({ name }: Value): boolean => path.has(name)
+    for (const entry of this.#entries) if (entry.inputs.some(needed)) path.add(entry.output.name)
+
     const sums = new Map<string, Value>([[output.name, seed]])
     for (const entry of this.#entries.toReversed()) {
       const d = sums.get(entry.output.name)
-      if (d === undefined) continue
+      if (d === undefined || !needed(entry.output)) continue
       const rule = rules[entry.primitive] as Rule<Primitive>
-      rule(this.graph, d, entry).forEach((gradient, i) => {
-        if (gradient === undefined) return
+      rule(this.graph, d, entry, needed).forEach((gradient, i) => {
+        if (gradient === undefined || !needed(entry.inputs[i]!)) return
         const { name } = entry.inputs[i]!
         const sum = sums.get(name)
         sums.set(name, sum === undefined ? gradient : this.graph.add(sum, gradient))

@@ -237,7 +237,8 @@ export const makeEpisodeText = (style: Style) => {
     const before = putContext(inside(contextBefore))
     putFixed(4, `","environment":${JSON.stringify(environment)},"index":${index},"kind":"`)
     put(kind)
-    putFixed(5, `","lifecycle":${JSON.stringify(lifecycle)},"outcome":"`)
+    const lost = episode.lostBy === undefined ? "" : `,"lostBy":"${episode.lostBy}"`
+    putFixed(5, `","lifecycle":${JSON.stringify(lifecycle)}${lost},"outcome":"`)
     put(outcome)
     putFixed(6, `","pack":${JSON.stringify(pack)},"reward":`)
     put(JSON.stringify(reward))

@@ -7,7 +7,7 @@
  */
 import { Deferred, Effect, FileSystem, type PlatformError, Result, Schema, type Scope, Stream } from "effect"
 import type { Said } from "../machines/agent.ts"
-import type { Lifecycle, Step } from "../machines/episode.ts"
+import type { Episode, Lifecycle, Step } from "../machines/episode.ts"
 import { Policy, PolicyError } from "../policies/policy.ts"
 import { makeActor, type ActorStopped } from "./actor.ts"
 import { checkedLine, type FileLine, linesOf, readCheckedLine } from "./checked-lines.ts"
@@ -28,6 +28,8 @@ const Call = Schema.Struct({
   truncated: Schema.Boolean
 })
 
+const LostBy = Schema.optionalKey(Schema.Literals(["environment", "policy", "thread"]))
+
 /** What the journal says of an attempt. */
 export const JournalEntry = Schema.Struct({
   lifecycle: Schema.String,
@@ -40,7 +42,7 @@ export const JournalEntry = Schema.Struct({
   /** In the order in which they were asked for; of a branch those after its fork, the others stand with what it continues. */
   calls: Schema.Array(Call),
   /** How the attempt was lost, if it was. */
-  fault: Schema.optionalKey(Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String }))
+  fault: Schema.optionalKey(Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String, by: LostBy }))
 })
 export type JournalEntry = typeof JournalEntry.Type
 
@@ -160,9 +162,15 @@ export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack }: Pla
     baseSeed: pack.baseSeed,
     seed: String(pack.seed),
     calls: episodes.flatMap(({ steps }) => steps.map((step, i) => callOf(step, steps[i - 1]))),
-    ...(fault === undefined ? {} : { fault: { outcome: fault.outcome as "timeout" | "error", why: fault.why ?? "" } })
+    ...(fault === undefined ? {} : { fault: faultIn(fault) })
   }
 }
+
+const faultIn = ({ lostBy, outcome, why = "" }: Episode): NonNullable<JournalEntry["fault"]> => ({
+  outcome: outcome as "timeout" | "error",
+  why,
+  ...(lostBy === undefined ? {} : { by: lostBy })
+})
 
 const callOf = (step: Step, before: Step | undefined): typeof Call.Type => {
   const { logprobs, policyVersion, promptTokens, reply, tokens, truncated } = step
@@ -185,8 +193,11 @@ export const replayPolicy = (
     reply: () => {
       const call = calls[asked++]
       if (call === undefined) {
-        const reason = fault?.why ?? `the journal of ${lifecycle} ends after ${calls.length} replies`
-        return Effect.fail(new PolicyError({ policy: name, reason, outcome: fault?.outcome ?? "error" }))
+        const { why: reason, ...how } = fault ?? {
+          why: `the journal of ${lifecycle} ends after ${calls.length} replies`,
+          outcome: "error"
+        }
+        return Effect.fail(new PolicyError({ policy: name, reason, ...how }))
       }
       const { prompt, shared, ...said } = call
       const promptTokens = [...known.slice(0, shared), ...prompt]

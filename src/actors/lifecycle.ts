@@ -10,7 +10,7 @@ import type { EpisodeKind, Outcome, Rng } from "../environment.ts"
 import { streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
-import type { Episode, Lifecycle } from "../machines/episode.ts"
+import type { Episode, Lifecycle, LostBy } from "../machines/episode.ts"
 import { type Fault, lifecycle, type LifecycleEvent, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
@@ -44,15 +44,18 @@ export const runLifecycle = (plan: Plan): Effect.Effect<Lifecycle, never, Policy
 /**
  * The same for those who do not keep episodes: each is handed over when it ends. `turn` is run after each task and its
  * update, when a lifecycle holds nothing but its contexts: the place to wait, and to let others go on.
+ * `beforeCall` is run before each call into the environment, and may say why it is not to be made.
  */
 export const liveThrough: (
   plan: Plan,
   onEpisode: (episode: Episode) => Effect.Effect<void>,
-  turn?: Effect.Effect<void>
+  turn?: Effect.Effect<void>,
+  beforeCall?: () => Lost | undefined
 ) => Effect.Effect<Omit<Lifecycle, "episodes">, never, Policy> = Effect.fnUntraced(function* (
   plan,
   onEpisode,
-  turn = Effect.void
+  turn = Effect.void,
+  beforeCall
 ) {
   const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
   const { onParseFailure, style } = settings
@@ -63,6 +66,7 @@ export const liveThrough: (
     clock: yield* Clock.Clock,
     streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
     onEpisode,
+    beforeCall,
     walk,
     contexts: contextStore.initial({ style, onParseFailure, first, given })[0],
     memory: undefined,
@@ -129,6 +133,7 @@ interface Life {
   /** A stream for who draws at a position, and for a step. */
   readonly streamOf: (purposeAndPosition: number, step: number) => Rng
   readonly onEpisode: (episode: Episode) => Effect.Effect<void>
+  readonly beforeCall: (() => Lost | undefined) | undefined
   walk: ReturnType<typeof lifecycle.initial>[0]
   contexts: ReturnType<typeof contextStore.initial>[0]
   /** The environment's own. */
@@ -141,10 +146,12 @@ interface Life {
 const purposes = { solve: 0, update: 1, environment: 2 } as const
 
 /** Why nobody knows how an episode would have gone on. */
-class Lost {
+export class Lost {
+  readonly by: LostBy
   readonly outcome: Fault
   readonly why: string
-  constructor(outcome: Fault, why: string) {
+  constructor(by: LostBy, outcome: Fault, why: string) {
+    this.by = by
     this.outcome = outcome
     this.why = why
   }
@@ -187,7 +194,7 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
     kind,
     index,
     environment: pack.environment.id,
-    task: taskOf(pack, index),
+    task: state instanceof Lost && state.by === "thread" && now === undefined ? null : taskOf(pack, index),
     seed: String(pack.seed),
     contextBefore: context,
     contextAfter: state instanceof Lost ? context : contextAfter(state),
@@ -196,6 +203,7 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
     success: outcome === "success",
     outcome,
     ...(why === undefined ? {} : { why }),
+    ...(state instanceof Lost ? { lostBy: state.by } : {}),
     timing: { startedMillis, endedMillis: life.clock.currentTimeMillisUnsafe() }
   })
   return state
@@ -224,20 +232,22 @@ const ask = (
   return asked.pipe(
     Effect.timeoutOrElse({
       duration: replyMillis,
-      orElse: () => Effect.succeed(new Lost("timeout", `policy ${policy.name} did not answer in ${replyMillis} ms`))
+      orElse: () => Effect.succeed(new Lost("policy", "timeout", `policy ${policy.name} did not answer in ${replyMillis} ms`))
     }),
-    Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.outcome ?? "error", error.reason)))
+    Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.by ?? "policy", error.outcome ?? "error", error.reason)))
   )
 }
 
 /** Calls into the environment: what it throws and how long it takes becomes data. */
-const guarded = <A>({ clock, plan: { pack, settings } }: Life, call: () => A): A | Lost => {
+const guarded = <A>({ beforeCall, clock, plan: { pack, settings } }: Life, call: () => A): A | Lost => {
+  const refused = beforeCall?.()
+  if (refused !== undefined) return refused
   const started = clock.currentTimeMillisUnsafe()
-  const result = Result.try({ try: call, catch: (thrown) => new Lost("error", messageOf(thrown)) })
+  const result = Result.try({ try: call, catch: (thrown) => new Lost("environment", "error", messageOf(thrown)) })
   const millis = clock.currentTimeMillisUnsafe() - started
   if (Result.isFailure(result)) return result.failure
   if (millis <= settings.environmentMillis) return result.success
-  return new Lost("timeout", `environment ${pack.environment.id} took ${Math.round(millis)} ms`)
+  return new Lost("environment", "timeout", `environment ${pack.environment.id} took ${Math.round(millis)} ms`)
 }
 
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown))

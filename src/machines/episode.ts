@@ -21,6 +21,9 @@ export interface Step {
   readonly feedback: string
 }
 
+/** Who can lose an episode to a fault: the environment, the policy, or a thread that ended. */
+export type LostBy = "environment" | "policy" | "thread"
+
 export interface Episode {
   /** Identity of the lifecycle: `<pack>/<run>`. */
   readonly lifecycle: string
@@ -41,6 +44,8 @@ export interface Episode {
   readonly outcome: Outcome
   /** Why the episode was lost or its last reply could not be read. */
   readonly why?: string
+  /** Whose fault ended it, if a fault did. */
+  readonly lostBy?: LostBy
   readonly timing: { readonly startedMillis: number; readonly endedMillis: number }
 }
 

@@ -39,7 +39,9 @@ export interface Reply {
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
   policy: Schema.String,
   reason: Schema.String,
-  outcome: Schema.optionalKey(Schema.Literals(["timeout", "error"]))
+  outcome: Schema.optionalKey(Schema.Literals(["timeout", "error"])),
+  /** Whose fault it is; default: the policy's. */
+  by: Schema.optionalKey(Schema.Literals(["environment", "policy", "thread"]))
 }) {
   override get message() {
     return `policy ${this.policy}: ${this.reason}`

@@ -97,6 +97,9 @@ export interface Chat<A, S> {
   readonly parse: (reply: string) => Parsed<A>
 }
 
+/** What was told of each step instead of the truth; undefined where it was the truth. */
+export type Told = ReadonlyArray<string | undefined>
+
 /**
  * Views in few tokens: words separated by single spaces, all from `vocabulary`. The engine frames them:
  * a solve episode is `<solve> CONTEXT | SYSTEM USER [reply] USER [reply] ...`, an update episode
@@ -107,8 +110,13 @@ export interface Terse<A, S> {
   readonly system: (snapshot: S) => string
   readonly user: (snapshot: S) => string
   readonly parse: (reply: string) => Parsed<A>
-  /** The episode as an update episode sees it, from the final snapshot. Default: every observation and reply, joined. */
-  readonly trajectory?: (snapshot: S) => string
+  /** The words of `user` that tell of the last step. They begin it; empty before the first. See `told`. */
+  readonly feedback?: (snapshot: S) => string
+  /**
+   * The episode as an update episode sees it, from the final snapshot. Default: every observation and reply, joined.
+   * `told` holds by step the words that the agent was told instead of `feedback`, empty where it was told nothing.
+   */
+  readonly trajectory?: (snapshot: S, told?: Told) => string
   /** Reads a reply of an update episode as a context. Default: any text that ended by itself. */
   readonly context?: (reply: string) => { readonly context: string } | { readonly why: string }
   /** The oracle context of an evaluation. Default: the knowledge's own description. */
@@ -163,6 +171,11 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
     /** JSON. Without a schema any JSON value is taken from a task file. */
     readonly schema?: Schema.Codec<K, any>
     readonly sample: (rng: Rng, at: { readonly options: O; readonly packSize: number }) => K
+    /**
+     * What of a sample holds at a position, where it does not stay the same: all that the other parts get, and what the
+     * schema describes. Default: all of it, everywhere. The same object as long as nothing changes.
+     */
+    readonly at?: (sample: any, position: number) => K
     /** For the oracle context of an evaluation and for people. */
     readonly describe: (knowledge: K) => string
   }
@@ -173,8 +186,16 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
       at: { readonly options: O; readonly knowledge: K; readonly position: number; readonly packSize: number }
     ) => T
   }
-  /** The environment's own memory when a lifecycle begins: JSON, such as a map that stays revealed. */
-  readonly memory?: (at: { readonly options: O; readonly knowledge: K; readonly packSize: number }) => unknown
+  /**
+   * The environment's own memory when a lifecycle begins: JSON, such as a map that stays revealed. It begins anew when the
+   * knowledge changes on the way; then `before` is what it was, or undefined.
+   */
+  readonly memory?: (at: {
+    readonly options: O
+    readonly knowledge: K
+    readonly packSize: number
+    readonly before?: unknown
+  }) => unknown
   readonly machine: D
   readonly chat: Chat<A, SnapshotFrom<D>>
   readonly terse?: Terse<A, SnapshotFrom<D>>
@@ -192,9 +213,16 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
   readonly lengthPenalty?: (options: O) => LengthPenalty | undefined
   /** Lowest and highest reward before shaping. Default: -1 and 1. */
   readonly rewardBounds?: (options: O) => readonly [lowest: number, highest: number]
+  /** The reward of an episode may have been earned in an earlier one. */
+  readonly delaysReward?: boolean
   readonly agents: Agents<K>
   readonly demonstrate?: Demonstrations<K>
+  /** The operators that made it out of another environment, the first one first (see `src/dynamics`). */
+  readonly dynamics?: ReadonlyArray<Operation>
 }
+
+/** A dynamics operator with its parameters, as a configuration says it: `{ drift: { rate: 0.2 } }`. */
+export type Operation = Readonly<Record<string, object>>
 
 /** An environment with its parameters erased, as the engine holds it. */
 export type Environment = Definition

@@ -8,7 +8,16 @@ import { demonstrate } from "./demonstrator.ts"
 import { endFeedback, parse, stepFeedback, system, user } from "./chat.ts"
 import { machine } from "./crafting.ts"
 import { Knowledge, Options, presets, sampleKnowledge, sampleTask, Task } from "./options.ts"
-import { parseContext, parseWords, recipeWords, systemWords, trajectoryWords, userWords, vocabulary } from "./terse.ts"
+import {
+  feedbackWords,
+  parseContext,
+  parseWords,
+  recipeWords,
+  systemWords,
+  trajectoryWords,
+  userWords,
+  vocabulary
+} from "./terse.ts"
 
 export default defineEnvironment({
   id: "alchemy",
@@ -35,7 +44,8 @@ export default defineEnvironment({
     system: ({ context }) => systemWords(context),
     user: ({ context }) => userWords(context),
     parse: parseWords,
-    trajectory: ({ context }) => trajectoryWords(context),
+    feedback: ({ context }) => feedbackWords(context),
+    trajectory: ({ context }, told) => trajectoryWords(context, told),
     context: parseContext,
     describe: ({ graph }: Knowledge) => (graph === null ? "" : recipeWords(graph)),
     replyTokens: { solve: 3, update: 48 }

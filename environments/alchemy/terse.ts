@@ -4,7 +4,7 @@
  * Whatever tells of a pair is three words, the product first: `fog ash dew` in a context, in a trajectory and in a reply,
  * where the product is what the policy wants to make. So every look-up copies what followed a word before.
  */
-import type { Parsed } from "../../src/environment.ts"
+import type { Parsed, Told } from "../../src/environment.ts"
 import {
   type Combination,
   type Crafting,
@@ -55,24 +55,32 @@ export const systemWords = ({ graph, shows }: Crafting): string => {
 const result = ({ product, lacking }: Round, graph: Graph): string =>
   lacking.length > 0 ? "miss" : product === null ? "none" : lookup(graph).wordOf.get(product)!
 
-/** The result of the last round, what is held (without tier 0 where that is there for good), and the target. */
-export const userWords = ({ graph, inventory, limited, rounds, target }: Crafting): string => {
-  const { tierOf, wordOf } = lookup(graph)
+/** The result of the last round; empty before the first. */
+export const feedbackWords = ({ graph, rounds }: Crafting): string => {
   const last = rounds.at(-1)
+  return last === undefined ? "" : result(last, graph)
+}
+
+/** The result of the last round, what is held (without tier 0 where that is there for good), and the target. */
+export const userWords = (crafting: Crafting): string => {
+  const { graph, inventory, limited, target } = crafting
+  const { tierOf, wordOf } = lookup(graph)
+  const last = feedbackWords(crafting)
   const held = Object.keys(inventory)
     .filter((name) => limited || tierOf.get(name) !== 0)
     .map((name) => (limited ? `${wordOf.get(name)} x${inventory[name]}` : wordOf.get(name)!))
     .sort()
-  return [...(last === undefined ? [] : [result(last, graph)]), "have", ...held, ">", wordOf.get(target)!].join(" ")
+  return [...(last === "" ? [] : [last]), "have", ...held, ">", wordOf.get(target)!].join(" ")
 }
 
-/** Three words for each round, then `win`, `out` (of materials), `time` or `bad`. */
-export const trajectoryWords = (crafting: Crafting): string => {
+/** Three words for each round of which something was told, then `win`, `out` (of materials), `time` or `bad`. */
+export const trajectoryWords = (crafting: Crafting, told: Told = []): string => {
   const { graph, misread, rounds } = crafting
   const { wordOf } = lookup(graph)
-  const words = rounds.map(
-    (round) => `${result(round, graph)} ${round.inputs.map((name) => wordOf.get(name) ?? name).join(" ")}`
-  )
+  const words = rounds.flatMap((round, i) => {
+    const product = told[i] ?? result(round, graph)
+    return product === "" ? [] : [`${product} ${round.inputs.map((name) => wordOf.get(name) ?? name).join(" ")}`]
+  })
   if (misread !== null) words.push("bad")
   else if (isTargetMade(crafting)) words.push("win")
   else if (isOutOfMaterials(crafting)) words.push("out")

@@ -5,7 +5,15 @@
 import { answerBlock, defineEnvironment, type Ending, type Parsed } from "../../src/environment.ts"
 import { endFeedback, type Name, observation, rules, stepFeedback } from "../frozen-lake/chat.ts"
 import { hard, lengthPenalty, sampleTask } from "../frozen-lake/options.ts"
-import { parseContext, parseWords, systemWords, trajectoryWords, userWords, vocabulary } from "../frozen-lake/terse.ts"
+import {
+  feedbackWords,
+  parseContext,
+  parseWords,
+  systemWords,
+  trajectoryWords,
+  userWords,
+  vocabulary
+} from "../frozen-lake/terse.ts"
 import { arrivals, begin, type Code, codes, endings, misread, walkSetup } from "../frozen-lake/walk.ts"
 import { agents } from "./agents.ts"
 import { hintsOf } from "./belief.ts"
@@ -72,7 +80,8 @@ Reason briefly, then give exactly one action, like this: ${answerBlock.write("Di
     system: ({ context }) => systemWords(context),
     user: ({ context }) => userWords(context),
     parse: (reply) => parseWords(reply, codes.map(String)),
-    trajectory: ({ context }) => trajectoryWords(context, codes.map(String)),
+    feedback: ({ context }) => feedbackWords(context),
+    trajectory: ({ context }, told) => trajectoryWords(context, codes.map(String), told),
     context: parseContext,
     describe: ({ mapping }: Knowledge) => (mapping === null ? "" : contextOf(mapping)),
     replyTokens: { solve: 2, update: 10 }

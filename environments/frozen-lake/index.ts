@@ -10,6 +10,7 @@ import { type Move, moves } from "./lake.ts"
 import { hard, LakeOptions, LakeTask, lengthPenalty, sampleTask } from "./options.ts"
 import {
   directions,
+  feedbackWords,
   parseContext,
   parseWords,
   plan,
@@ -72,7 +73,8 @@ Reason briefly in <think>...</think>, then give exactly one action, like this: $
     system: ({ context }) => systemWords(context),
     user: ({ context }) => userWords(context),
     parse: (reply) => parseWords(reply, directions),
-    trajectory: ({ context }) => trajectoryWords(context, directions),
+    feedback: ({ context }) => feedbackWords(context),
+    trajectory: ({ context }, told) => trajectoryWords(context, directions, told),
     context: parseContext,
     describe: () => "",
     replyTokens: { solve: 2, update: 10 }

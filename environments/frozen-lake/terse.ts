@@ -7,7 +7,7 @@
  * After the first step an observation begins with the step's effect: the direction really moved, or `#` at the edge.
  * A reply is two words, where the walker wants to go and the code that it thinks does it.
  */
-import type { Parsed, Prompt } from "../../src/environment.ts"
+import type { Parsed, Prompt, Told } from "../../src/environment.ts"
 import { distancesTo, type Lake, moves, steps } from "./lake.ts"
 import { codes, isInHole, isOnGoal, isOutOfSteps, type Taken, type Walk } from "./walk.ts"
 
@@ -43,11 +43,12 @@ export const systemWords = ({ lake }: Walk): string => {
   return `${words}P`
 }
 
-export const userWords = ({ lake, at, taken }: Walk): string => {
-  const last = taken.at(-1)
+export const userWords = (walk: Walk): string => {
+  const { lake, at } = walk
+  const last = feedbackWords(walk)
   const row = Math.floor(at / lake.size)
   const column = at % lake.size
-  let words = last === undefined ? "" : `${effect(last, lake.size)} `
+  let words = last === "" ? "" : `${last} `
   words += `v${signed(Math.floor(lake.goal / lake.size) - row)} h${signed((lake.goal % lake.size) - column)}`
   const to = steps(lake.size)
   for (let move = 0; move < 4; move++) {
@@ -55,6 +56,12 @@ export const userWords = ({ lake, at, taken }: Walk): string => {
     words += next === at ? " #" : ` ${word(lake.tiles[next]!)}`
   }
   return words
+}
+
+/** What the last step did; empty before the first. */
+export const feedbackWords = ({ lake, taken }: Walk): string => {
+  const last = taken.at(-1)
+  return last === undefined ? "" : effect(last, lake.size)
 }
 
 /** What a step did: a direction, `#`, or `bad` when the answer could not be read. */
@@ -70,9 +77,9 @@ const effect = ({ code, from, to }: Taken, size: number): string => {
 }
 
 /** Every code with its effect, then `win`, `hole` or `time`. An ending by a bad answer needs no further word. */
-export const trajectoryWords = (walk: Walk, codeWords: ReadonlyArray<string>): string => {
-  const words = walk.taken.map((taken) =>
-    taken.code === null ? "bad" : `${codeWords[taken.code - 1]} ${effect(taken, walk.lake.size)}`
+export const trajectoryWords = (walk: Walk, codeWords: ReadonlyArray<string>, told: Told = []): string => {
+  const words = walk.taken.map((taken, i) =>
+    taken.code === null ? "bad" : `${codeWords[taken.code - 1]} ${told[i] ?? effect(taken, walk.lake.size)}`.trimEnd()
   )
   if (isOnGoal(walk)) words.push("win")
   else if (isInHole(walk)) words.push("hole")

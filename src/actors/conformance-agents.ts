@@ -101,7 +101,7 @@ const rewards = ({ environment, taskSet, tasks }: Specimen): Verdict => {
       const where = place(task, replies.length - 1)
       if (reward > highest || reward < lowest)
         return [`${name} got a reward of ${reward}, expected ${lowest} to ${highest} (${where})`]
-      return success && reward <= 0 ? [`${name} succeeded and got a reward of ${reward} (${where})`] : []
+      return success && reward <= 0 && environment.delaysReward !== true ? [`${name} succeeded and got a reward of ${reward} (${where})`] : []
     })
   )
   return verdict(problems, `rewards before shaping from ${round(found.lowest)} to ${round(found.highest)}`, found)

@@ -123,7 +123,7 @@ export const specimen = (
           [0, packSize - 1].map((position) => ({
             environment,
             options,
-            knowledge: pack.knowledge(),
+            knowledge: pack.knowledge(position),
             task: pack.task(position),
             position,
             packSize

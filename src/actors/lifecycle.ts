@@ -88,7 +88,10 @@ const solve = function* (life: Life, position: number) {
   const context = currentContext(life.contexts.context)
   const state = yield* play(life, "solve", position, context, {
     begin: () => {
-      if (position === 0) life.memory = pack.environment.memory?.({ options, knowledge: pack.knowledge(), packSize })
+      const knowledge = pack.knowledge(position)
+      if (position === 0 || knowledge !== pack.knowledge(position - 1)) {
+        life.memory = pack.environment.memory?.({ options, knowledge, packSize, before: life.memory })
+      }
       return beginSolve(pack, settings, { position, context, memory: life.memory })
     },
     take: (solve: Solve, said) => {
@@ -222,7 +225,7 @@ const ask = (
     messages,
     previous: steps.at(-1),
     context,
-    knowledge: pack.knowledge(),
+    knowledge: pack.knowledge(index),
     rng: streamOf(purposes[kind] + 3 * index, steps.length),
     temperature,
     maxTokens: style === "terse" ? pack.environment.terse!.replyTokens[kind] : settings.maxTokens

@@ -6,7 +6,7 @@
  */
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
-import type { Environment } from "../environment.ts"
+import type { Environment, Operation } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
 import type { Settings } from "../machines/lifecycle.ts"
@@ -27,6 +27,8 @@ export interface RecordedPlan {
   readonly settings: Settings
   readonly firstContext?: string
   readonly contexts?: ReadonlyArray<string>
+  /** Operators around the environment, where there are any. */
+  readonly dynamics?: ReadonlyArray<Operation>
   /** As given on the command line, where it is known. */
   readonly policy?: string
   /** The thinking switch of its chat template, where it was set. */
@@ -64,7 +66,8 @@ export const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settin
   environmentPositions: pack.environmentPositions,
   settings,
   ...(firstContext === undefined ? {} : { firstContext }),
-  ...(contexts === undefined ? {} : { contexts })
+  ...(contexts === undefined ? {} : { contexts }),
+  ...(pack.environment.dynamics === undefined ? {} : { dynamics: pack.environment.dynamics })
 })
 
 /** The line, and whether it is as it was written; undefined when it is not a line of a trace at all. */

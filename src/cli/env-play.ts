@@ -6,7 +6,7 @@ import { stream } from "../kernels/random.ts"
 import { outcomeOf } from "../machines/agent.ts"
 import { given } from "../machines/given-task.ts"
 import { type FiledTask, sampleTasks } from "./env-task-file.ts"
-import { openTaskSet } from "./environments.ts"
+import { environmentOptions, environmentSettings, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 
 const help =
@@ -17,13 +17,18 @@ export const play = Command.make(
   {
     env: Argument.String("env").pipe(Argument.withDescription("ID[:PRESET], or the path of a folder or module")),
     packSize: Flag.Int("pack-size").pipe(Flag.withDefault(4), Flag.withDescription("Tasks to play; default 4")),
-    seed: Flag.Int("seed").pipe(Flag.withDefault(1), Flag.withDescription("Of the pack; default 1"))
+    seed: Flag.Int("seed").pipe(Flag.withDefault(1), Flag.withDescription("Of the pack; default 1")),
+    ...environmentOptions
   },
-  Effect.fnUntraced(function* ({ env, packSize, seed }) {
+  Effect.fnUntraced(function* ({ env, packSize, seed, ...given }) {
     if (!process.stdin.isTTY) {
       return yield* new WrongInput({ field: "stdin", value: "not a terminal", expected: "a terminal to play in" })
     }
-    const tasks = sampleTasks(yield* openTaskSet(env, 0), { packs: 1, packSize, seed })
+    const tasks = sampleTasks(yield* openTaskSet(env, 0, yield* environmentSettings(given)), {
+      packs: 1,
+      packSize,
+      seed
+    })
     let memory: unknown
     for (const task of tasks) {
       yield* Console.log(`\nTask ${task.position + 1} of ${packSize}`)

@@ -6,7 +6,7 @@ import type { Environment, Style } from "../environment.ts"
 import { given } from "../machines/given-task.ts"
 import { allStates, drawChart } from "./env-chart.ts"
 import { encodeTask, type FiledTask, sampleTasks } from "./env-task-file.ts"
-import { openTaskSet } from "./environments.ts"
+import { environmentOptions, environmentSettings, openTaskSet } from "./environments.ts"
 import { answer, json } from "./output.ts"
 
 export const show = Command.make(
@@ -19,10 +19,11 @@ export const show = Command.make(
       Flag.withDescription("Where to draw the state chart of the dynamics"),
       Flag.optional
     ),
+    ...environmentOptions,
     json
   },
-  Effect.fnUntraced(function* ({ chart, env, json, seed }) {
-    const chosen = yield* openTaskSet(env, 0)
+  Effect.fnUntraced(function* ({ chart, env, json, seed, ...given }) {
+    const chosen = yield* openTaskSet(env, 0, yield* environmentSettings(given))
     const { environment, preset } = chosen
     const [task] = sampleTasks(chosen, { packs: 1, packSize: 4, seed })
     const svg = yield* Effect.promise(() => drawChart(environment.machine))

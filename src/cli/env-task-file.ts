@@ -3,6 +3,7 @@
  * task in the environment's own schemas. One such object for `env trace`, one a line for whole packs.
  */
 import { Effect, FileSystem, Result, Schema } from "effect"
+import { isDeepStrictEqual } from "node:util"
 import { freshPacks, type TaskSet } from "../actors/rollout.ts"
 import type { Environment } from "../environment.ts"
 import type { GivenTask } from "../machines/given-task.ts"
@@ -34,6 +35,7 @@ const fieldsOf = (environment: Environment) =>
     position: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
     packSize: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
     memory: Schema.optionalKey(Schema.Unknown),
+    dynamics: Schema.optionalKey(Schema.Unknown),
     /** Which pack of its file a task belongs to. */
     pack: Schema.optionalKey(Schema.Int)
   })
@@ -59,6 +61,12 @@ export const decodeTask = Effect.fnUntraced(function* (
   const named = "environment" in value ? value.environment : undefined
   if (named !== undefined && named !== environment.id) {
     return yield* new WrongInput({ file, field: "environment", value: named, expected: JSON.stringify(environment.id) })
+  }
+  const recorded = "dynamics" in value ? value.dynamics : undefined
+  if (!isDeepStrictEqual(recorded, environment.dynamics)) {
+    const operators = JSON.stringify(environment.dynamics)
+    const expected = operators === undefined ? "none (see environment.dynamics)" : `${operators}, as it was opened`
+    return yield* new WrongInput({ file, field: "dynamics", value: recorded, expected })
   }
   const base = fromObject({ options: environment.presets[preset] ?? {} })
   const decoded = yield* resolveConfig(fieldsOf(environment), base, fromObject(value, file))
@@ -90,6 +98,7 @@ export const encodeTask = ({ environment, knowledge, memory, options, pack, pack
   position,
   packSize,
   ...(memory === undefined ? {} : { memory }),
+  ...(environment.dynamics === undefined ? {} : { dynamics: environment.dynamics }),
   pack
 })
 
@@ -106,7 +115,7 @@ export const sampleTasks = (
       Array.from({ length: packSize }, (_, position) => ({
         environment: taskSet.environment,
         options: taskSet.options,
-        knowledge: pack.knowledge(),
+        knowledge: pack.knowledge(position),
         task: pack.task(position),
         position,
         packSize,

@@ -2,7 +2,7 @@
 import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { encodeTask, sampleTasks } from "./env-task-file.ts"
-import { openTaskSet } from "./environments.ts"
+import { environmentOptions, environmentSettings, openTaskSet } from "./environments.ts"
 
 const positive = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -24,10 +24,15 @@ export const tasks = Command.make(
       Flag.withMetavar("FILE"),
       Flag.withDescription("Where to write them; must not exist. Default: stdout"),
       Flag.optional
-    )
+    ),
+    ...environmentOptions
   },
-  Effect.fnUntraced(function* ({ env, out, ...at }) {
-    const sampled = sampleTasks(yield* openTaskSet(env, 0), at)
+  Effect.fnUntraced(function* ({ env, out, packs, packSize, seed, ...given }) {
+    const sampled = sampleTasks(yield* openTaskSet(env, 0, yield* environmentSettings(given)), {
+      packs,
+      packSize,
+      seed
+    })
     const lines = sampled.map((task) => JSON.stringify(encodeTask(task))).join("\n")
     if (Option.isNone(out)) return yield* Console.log(lines)
     yield* (yield* FileSystem.FileSystem).writeFileString(out.value, `${lines}\n`, { flag: "wx" })

@@ -3,7 +3,7 @@ import { Effect, Result, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { stream } from "../kernels/random.ts"
 import { type TaskTrace, traceTask } from "../machines/given-task.ts"
-import { openTaskSet } from "./environments.ts"
+import { environmentOptions, environmentSettings, openTaskSet } from "./environments.ts"
 import { decodeTask, readJson } from "./env-task-file.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
@@ -25,10 +25,11 @@ export const trace = Command.make(
       Flag.withDefault(1),
       Flag.withDescription("Of what the environment itself draws, such as slips; default 1")
     ),
+    ...environmentOptions,
     json
   },
-  Effect.fnUntraced(function* ({ answers, env, json, seed, style, task }) {
-    const chosen = yield* openTaskSet(env, 0)
+  Effect.fnUntraced(function* ({ answers, env, json, seed, style, task, ...settings }) {
+    const chosen = yield* openTaskSet(env, 0, yield* environmentSettings(settings))
     if (style === "terse" && chosen.environment.terse === undefined) {
       return yield* new WrongInput({ field: "--style", value: style, expected: `"chat", the only one that it has` })
     }

@@ -10,7 +10,8 @@ import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { TaskSet } from "../actors/rollout.ts"
 import type { Environment } from "../environment.ts"
-import { fromObject, resolveConfig, type Setting } from "./config.ts"
+import { fromObject, resolveConfig, type Setting, settingOptions, settingsOf } from "./config.ts"
+import { applyDynamics, isDynamics } from "./dynamics.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
 const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> = {
@@ -26,12 +27,25 @@ const builtIn: Record<string, () => Promise<{ readonly default: Environment }>> 
 
 export const environmentIds: ReadonlyArray<string> = Object.keys(builtIn)
 
-/** For commands that take one environment or several. */
-export const env = Flag.String("env").pipe(
+/** For commands that take environments, or know by other means which. */
+export const envs = Flag.String("env").pipe(
   Flag.withMetavar("ID[:PRESET]"),
   Flag.withDescription("Environment: an id, or the path of a folder or module; may be repeated"),
-  Flag.atLeast(1)
+  Flag.atLeast(0)
 )
+
+const { config, set } = settingOptions(Schema.Struct({}))
+
+/** For commands whose only settings are those of the environment. Give the values to `environmentSettings`. */
+export const environmentOptions = { config, set }
+
+export const environmentSettings = Effect.fnUntraced(function* (given: Omit<Parameters<typeof settingsOf>[0], "keys">) {
+  const settings = yield* settingsOf({ ...given, keys: {} })
+  const stranger = settings.find(({ path }) => path[0] !== "environment")
+  if (stranger === undefined) return settings
+  const file = stranger.file === undefined ? {} : { file: stranger.file }
+  return yield* new UnknownName({ ...file, kind: "key", name: stranger.path.join("."), valid: ["environment"] })
+})
 
 /** The environment of that id or path. */
 export const openEnvironment = Effect.fnUntraced(function* (name: string) {
@@ -77,7 +91,10 @@ const isEnvironment = (value: unknown): value is Environment =>
     (key) => key in value
   )
 
-/** What `--env` names, with its options: the preset's, then those of the settings under `environment`. */
+/**
+ * What `--env` names, with its options: the preset's, then those of the settings under `environment`, and with the
+ * operators under `environment.dynamics` around it.
+ */
 export interface Chosen extends TaskSet {
   readonly preset: string
 }
@@ -89,7 +106,7 @@ export const openTaskSet = Effect.fnUntraced(function* (
 ) {
   const colon = text.lastIndexOf(":")
   const [name, preset] = colon < 0 ? [text, "train"] : [text.slice(0, colon), text.slice(colon + 1)]
-  const environment = yield* openEnvironment(name)
+  const environment = yield* applyDynamics(yield* openEnvironment(name), settings)
   const presets = { train: {}, ...environment.presets }
   const chosen = Object.entries(presets).find(([known]) => known === preset)?.[1]
   if (chosen === undefined) {
@@ -98,7 +115,13 @@ export const openTaskSet = Effect.fnUntraced(function* (
   const schema = Schema.Struct({
     environment: environment.options.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
   })
-  const own = settings.filter(({ path }) => path[0] === "environment")
-  const { environment: options } = yield* resolveConfig(schema, fromObject({ environment: chosen }), own)
+  const own = settings.filter((setting) => setting.path[0] === "environment" && !isDynamics(setting))
+  const { environment: options } = yield* resolveConfig(schema, fromObject({ environment: chosen }), own).pipe(
+    Effect.mapError((error) =>
+      error._tag === "UnknownName"
+        ? new UnknownName({ ...error, valid: [...error.valid, "environment.dynamics"] })
+        : error
+    )
+  )
   return { id, environment, options, preset } satisfies Chosen as Chosen
 })

@@ -2,6 +2,7 @@
 import { Effect, FileSystem, Option, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { type Difference, readTraceLine, replayLifecycle, type TraceLine } from "../actors/trace.ts"
+import { restoreDynamics } from "./dynamics.ts"
 import { openEnvironment } from "./environments.ts"
 import { CheckFailed, WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
@@ -69,7 +70,8 @@ export const replay = Command.make(
         if (lines[0].plan === undefined) {
           return yield* new WrongInput({ file: trace, field: id, value: undefined, expected: "all its episodes" })
         }
-        const environment = yield* openEnvironment(Option.getOrElse(env, () => lines[0].environment))
+        const bare = yield* openEnvironment(Option.getOrElse(env, () => lines[0].environment))
+        const environment = restoreDynamics(bare, lines[0].plan.dynamics)
         const difference = yield* replayLifecycle(lines, environment)
         if (difference !== undefined) differences.push(difference)
       })

@@ -5,7 +5,7 @@
  * The meaning is XState's, and a test compares the two; whatever this does not know (nested and parallel states, history,
  * invocations, delays, wildcards, built-in actions other than `assign`) makes a machine not flat.
  */
-import type { AnyActor, AnyStateMachine, StateNode } from "xstate"
+import { type AnyActor, type AnyStateMachine, StateMachine, type StateNode } from "xstate"
 
 /** A snapshot as XState makes it, as far as transitions look at it. */
 interface Snapshot {
@@ -56,6 +56,8 @@ export interface FlatMachine {
 
 /** Takes a machine apart; undefined when it is not flat. `self` is what actions are told that they belong to. */
 export const flatten = (machine: AnyStateMachine, self: AnyActor): FlatMachine | undefined => {
+  // What has transitions of its own, as dynamics operators have, is not XState's to take apart.
+  if (Object.getPrototypeOf(machine) !== StateMachine.prototype) return undefined
   const { root } = machine as unknown as { readonly root: AnyNode }
   const parts = readParts(machine, root)
   if (parts === undefined) return undefined

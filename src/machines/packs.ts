@@ -68,8 +68,8 @@ export interface Pack {
   readonly size: number
   /** The position the environment is told for its task, by loop position. */
   readonly environmentPositions: ReadonlyArray<number>
-  /** Hidden, shared by all tasks of the pack. Throws what the environment throws. */
-  readonly knowledge: () => unknown
+  /** Hidden, shared by all tasks of the pack: what of it holds at a loop position, default the first. Throws what the environment throws. */
+  readonly knowledge: (position?: number) => unknown
   /** The task at a loop position. Throws what the environment throws. */
   readonly task: (position: number) => unknown
 }
@@ -83,13 +83,15 @@ export const makePack = (pack: Omit<Pack, "knowledge" | "task" | "size">, stream
   const size = environmentPositions.length
   const tasks = new Map<number, unknown>()
   let sampled: { readonly knowledge: unknown } | undefined
-  const knowledge = () =>
-    (sampled ??= { knowledge: environment.knowledge.sample(stream("knowledge", 0), { options, packSize: size }) })
-      .knowledge
+  const knowledge = (loopPosition = 0) => {
+    const { at, sample } = environment.knowledge
+    sampled ??= { knowledge: sample(stream("knowledge", 0), { options, packSize: size }) }
+    return at === undefined ? sampled.knowledge : at(sampled.knowledge, environmentPositions[loopPosition]!)
+  }
   const task = (loopPosition: number) => {
     const position = environmentPositions[loopPosition]!
     if (!tasks.has(position)) {
-      const at = { options, knowledge: knowledge(), position, packSize: size }
+      const at = { options, knowledge: knowledge(loopPosition), position, packSize: size }
       tasks.set(position, environment.task.sample(stream("task", position), at))
     }
     return tasks.get(position)

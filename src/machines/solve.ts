@@ -55,7 +55,7 @@ export const beginSolve = (
   const view = views(environment, style)
   const start = {
     options,
-    knowledge: pack.knowledge(),
+    knowledge: pack.knowledge(position),
     task: pack.task(position),
     memory,
     position,

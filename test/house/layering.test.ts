@@ -12,6 +12,7 @@ const reach: Readonly<Record<string, ReadonlyArray<string>>> = {
   "src/kernels": ["src/kernels"],
   "src/machines": ["src/machines", "src/environment.ts"],
   environments: ["environments", "src/environment.ts"],
+  "src/dynamics": ["src/dynamics", "src/machines", "src/environment.ts"],
   "src/policies": ["src/policies", "src/kernels", "src/environment.ts"],
   "src/actors": ["src/actors", "src/policies", "src/machines", "src/kernels", "src/environment.ts"],
   "src/cli": ["src", "environments"]
@@ -21,6 +22,7 @@ const reach: Readonly<Record<string, ReadonlyArray<string>>> = {
 const packages: Readonly<Record<string, RegExp>> = {
   "src/environment.ts": /^(effect|xstate)$/,
   "src/machines": /^xstate$/,
+  "src/dynamics": /^(effect|xstate)$/,
   // Numerical libraries are welcome; what runs, draws or trains is not an environment's business.
   environments: /^(effect|xstate|ml-matrix|node:)/
 }

@@ -95,6 +95,24 @@ describe("causal", () => {
     expect(credit.temperatures).toEqual([{ group: "batch", temperature: null }])
   })
 
+  it("drops scores of exactly 0 where asked, and no others", () => {
+    const flagged = worked.map((each) => (each.id === "0u0" ? { ...each, flag: "own" as const } : each))
+    const { dropped, experiences, metrics } = causal(flagged, { dropZeroScores: true })
+    // The update without its sibling, and the last task, which both runs did.
+    expect(dropped).toEqual(["0u0", "0s2", "1u0", "1s2"])
+    expect(experiences).toHaveLength(6)
+    expect(metrics).toMatchObject({ zero_score_count: 3, judge_format_error_count: 1 })
+  })
+
+  it("has no temperature for nobody", () => {
+    expect(causal([], { redTemperature: 2 })).toEqual({
+      experiences: [],
+      dropped: [],
+      temperatures: [{ group: "batch", temperature: null }],
+      metrics: { experience_count: 0, judge_format_error_count: 0, active_weight_temp_mean: 0 }
+    })
+  })
+
   it("leaves the run out of its baseline where asked", () => {
     const three = [0, 1, 5].flatMap((reward, run) => lifecycle(run, [reward], []))
     expect(Object.values(row(three, { baseline: "leave-one-out" })).map(({ baseline }) => baseline)).toEqual([
@@ -136,22 +154,71 @@ describe("causal", () => {
     ["a task reward", { taskRewards: [0, Infinity, 1] }, '"taskRewards[1]" is Infinity, expected a finite number'],
     ["a position", { index: 3 }, '"index" is 3, expected an integer in [0, 3)'],
     ["tokens", { responseTokens: -1 }, '"responseTokens" is -1, expected an integer, at least 0'],
+    ["half a position", { index: 0.5 }, '"index" is 0.5, expected an integer in [0, 3)'],
+    ["a position before the first", { index: -1 }, '"index" is -1, expected an integer in [0, 3)'],
+    ["half a token", { responseTokens: 0.5 }, '"responseTokens" is 0.5, expected an integer, at least 0'],
+    ["a kind", { kind: "judge" }, '"kind" is "judge", expected solve or update'],
+    ["rewards that are none", { taskRewards: "101" }, '"taskRewards" is "101", expected a list of numbers'],
     ["rewards that overflow", { taskRewards: [1.7e308, 1.7e308, 0] }, '"return" is Infinity, expected a finite number']
-  ])("refuses %s by name", (_, wrong, message) => {
+  ] as ReadonlyArray<readonly [string, object, string]>)("refuses %s by name", (_, wrong, message) => {
     expect(() => causal(worked.map((each, i) => (i === 0 ? { ...each, ...wrong } : each)))).toThrow(
       `experience "0s0": ${message}`
     )
   })
 
+  it("refuses shared rewards in the name of the first, and what overflows later on", () => {
+    const shared = lifecycle(0, [0, NaN], [])
+    expect(() => causal(shared.map((each) => ({ ...each, reward: 0 })))).toThrow('experience "0s0": "taskRewards[1]"')
+    const apart = [...lifecycle(0, [1.7e308], []), ...lifecycle(1, [-1.7e308], [])]
+    expect(() => causal(apart)).toThrow(
+      'experience "0s0": "score" is Infinity, expected a finite number: the rewards are too large to compare'
+    )
+    const heavy = [...lifecycle(0, [1e300], [], 1), ...lifecycle(1, [-1e300], [], 2)]
+    expect(() => causal(heavy, { redTemperature: 1, advantageShift: true })).toThrow(
+      'experience "0s0": "advantage" is Infinity, expected a finite number'
+    )
+  })
+
   it.each([
+    ...[0, -2, 1.5, NaN].map(
+      (window) =>
+        [{ window }, `options: "window" is ${window}, expected an integer, at least 1 or -1 for unset`] as const
+    ),
+    ...[-0.1, 1.1, NaN, -Infinity].map(
+      (gamma) => [{ gamma }, `options: "gamma" is ${gamma}, expected a number in [0, 1]`] as const
+    ),
+    [{ gamma: "1" }, 'options: "gamma" is "1", expected a number in [0, 1]'],
+    ...[-1, NaN, Infinity].map(
+      (redTemperature) =>
+        [
+          { redTemperature },
+          `options: "redTemperature" is ${redTemperature}, expected a number above 0, or null`
+        ] as const
+    ),
+    ...(["redAdaptive", "advantageShift", "redStrict", "dropZeroScores"] as const).map(
+      (field) => [{ [field]: 1 }, `options: "${field}" is 1, expected true or false`] as const
+    ),
+    [{ baseline: "median" }, 'options: "baseline" is "median", expected group-mean, leave-one-out'],
+    [{ redLevel: "all" }, 'options: "redLevel" is "all", expected batch, task, taskset'],
+    [{ returns: "max" }, 'options: "returns" is "max", expected mean, sliding_window_mean, discounted'],
     [{ gamma: 1.5 }, 'options: "gamma" is 1.5, expected a number in [0, 1]'],
     [{ returns: "sliding_window_mean" }, 'options: "window" is -1, expected an integer, at least 1'],
     [{ returns: "sum" }, 'options: "returns" is "sum", expected'],
     [{ redTemperature: -1 }, 'options: "redTemperature" is -1, expected a number above 0, or null'],
     [{ redLevel: "pack" }, 'options: "redLevel" is "pack", expected'],
-    [{ lambda: 1 }, 'options: "lambda" is 1, expected one of the options']
-  ])("refuses the options %j", (options, message) => {
+    [{ lambda: 1 }, 'options: "lambda" is 1, expected one of the options returns, window, gamma, ']
+  ] as ReadonlyArray<readonly [object, string]>)("refuses the options %j", (options, message) => {
     expect(() => causal(worked, options as never)).toThrow(message)
+  })
+
+  it.each([
+    { returns: "sliding_window_mean", window: 1 },
+    { returns: "discounted", gamma: 0 },
+    { returns: "discounted", gamma: 1 },
+    { redTemperature: 0 },
+    { redTemperature: null }
+  ] as const)("accepts the bounds %j", (options) => {
+    expect(causal(worked, options).experiences).toHaveLength(10)
   })
 })
 

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import type { EpisodeKind } from "../environment.ts"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
-import { recLoss, recPublished, type RecOptions } from "../kernels/credit/rec-loss.ts"
+import { policyLoss } from "../kernels/credit/loss.ts"
 import { mergeCalls, type Sequence } from "../kernels/sequences.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
 import { branchName, ownEpisodes } from "../machines/fork.ts"
@@ -125,14 +125,14 @@ export const updatePolicy = Effect.fnUntraced(function* (
   const stale = sequences.filter(({ policyVersion }) => policyVersion !== learner.policyVersion)
   const scored = yield* batchLogprobs(workers, learner.policyVersion, stale, temperature)
   const current = (sequence: Credited) => scored.get(sequence) ?? sequence.behaviourLogprobs
-  const loss = recLoss(
+  const loss = policyLoss(
     sequences.map((sequence) => ({
       logprobs: current(sequence),
       behaviourLogprobs: sequence.behaviourLogprobs,
       mask: sequence.advantages.map(() => 1),
       advantages: sequence.advantages
     })),
-    { ...recPublished, ...(config.loss as Partial<RecOptions>) }
+    config.loss
   )
   const rows = sequences
     .map((sequence, i) => ({

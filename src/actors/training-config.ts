@@ -83,7 +83,7 @@ export const TrainingConfig = Schema.Struct({
     estimator: withDefault(Schema.String, "causal", "causal, counterfactual, grpo, or the file of a plug-in"),
     options: withDefault(options, {}, "Options of the estimator")
   }),
-  loss: withDefault(options, {}, "Options of the REC loss, over the published choice"),
+  loss: withDefault(options, {}, "The loss: kind (rec, ppo or gspo) and its options, over the published choice"),
   optimizer: section({
     learningRate: withDefault(positive, 5e-4, "Of policy updates"),
     warmUp: withDefault(count, 5, "Updates of linear rise"),

@@ -1,10 +1,11 @@
 /** Estimators by what is written for `credit.estimator`: a built-in name, or the file of a plug-in. */
 import { Effect, Result, Runtime, Schema } from "effect"
 import { causal, published } from "../kernels/credit/causal.ts"
+import { counterfactual } from "../kernels/credit/counterfactual.ts"
 import { type Credit, CreditError, type Experience } from "../kernels/credit/estimator.ts"
 import { grpo } from "../kernels/credit/grpo.ts"
+import { policyLoss } from "../kernels/credit/loss.ts"
 import { loadPlugin, type Plugin } from "../kernels/credit/plugin.ts"
-import { recLoss, recPublished } from "../kernels/credit/rec-loss.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
 /** An estimator that threw, or whose answer can't be trained on. */
@@ -23,6 +24,7 @@ type Options = Readonly<Record<string, unknown>>
 
 const builtIn: Readonly<Record<string, Plugin>> = {
   causal: (experiences, options) => causal(experiences, { ...published, ...options }),
+  counterfactual: (experiences, options) => counterfactual(experiences, { ...published, ...options }),
   grpo
 }
 
@@ -48,7 +50,7 @@ export const openEstimator = Effect.fnUntraced(function* (credit: {
 
 /** Refuses wrong options of the loss before anything runs; the loss itself would only meet them at the first update. */
 export const checkLoss = (options: Options): Effect.Effect<void, WrongInput> => {
-  const tried = Result.try(() => recLoss([], { ...recPublished, ...options }))
+  const tried = Result.try(() => policyLoss([], options))
   if (Result.isSuccess(tried) || !(tried.failure instanceof CreditError)) return Effect.void
   const { expected, field, value } = tried.failure
   return Effect.fail(new WrongInput({ field: `loss.${field}`, value, expected }))

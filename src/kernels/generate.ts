@@ -5,12 +5,13 @@
  * grows. S samples of one prompt share its cache. Randomness enters as uniforms, so a row's tokens depend on its own
  * prompt and its own uniforms only.
  */
+import { blockSize } from "./graph/blocks.ts"
 import { Graph, type Value } from "./graph/graph.ts"
 import { product } from "./graph/shape.ts"
 import { decode, forward, frame, head, type KeysValues, type TransformerConfig, type Weights } from "./transformer.ts"
 
 /**
- * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `mask [T, T]` causal; `padding [P, 1, 1, T]`;
+ * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `padding [P, 1, 1, T]`;
  * `last [P]` int32, the flat index `p * T + length - 1` of each prompt's last token; `lengths [P]` int32;
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample, S fixed to 1 if wanted; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
@@ -18,16 +19,19 @@ import { decode, forward, frame, head, type KeysValues, type TransformerConfig, 
  * Outputs: `firstToken [B, 1]` int32 and `firstProbability [B, 1]`, `laterTokens` and `laterProbabilities [rounds, B, 1]`,
  * rounds < n: it stops when every row has ended. What stands behind a row's end is meaningless. The logarithm is left to
  * the caller: the runtime's rounds by an element's place in the batch.
+ *
+ * @param blocks reads long prompts in blocks: T is a multiple of `blockSize`
  */
 export const generateGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
-  S: "S" | 1 = "S"
+  S: "S" | 1 = "S",
+  blocks = false
 ): Uint8Array => {
   const graph = new Graph()
-  const tokens = graph.input("tokens", "int32", ["P", "T"])
-  const mask = graph.input("mask", "float32", ["T", "T"])
-  const padding = graph.input("padding", "float32", ["P", 1, 1, "T"])
+  const T = blocks ? product([blockSize, "C"]) : "T"
+  const tokens = graph.input("tokens", "int32", ["P", T])
+  const padding = graph.input("padding", "float32", ["P", 1, 1, T])
   const last = graph.input("last", "int32", ["P"])
   const lengths = graph.input("lengths", "int32", ["P"])
   const uniforms = graph.input("uniforms", "float32", ["n", "P", S])
@@ -35,7 +39,8 @@ export const generateGraph = (
   const inverseTemperature = graph.input("inverseTemperature", "float32", [])
   const end = graph.input("end", "int32", [])
   graph.bind("P", tokens, 0)
-  graph.bind("T", tokens, 1)
+  if (blocks) graph.bind("C", tokens, 1, blockSize)
+  else graph.bind("T", tokens, 1)
   graph.bind("n", uniforms, 0)
   if (S === "S") graph.bind(S, uniforms, 2)
   const B = product(["P", S])
@@ -66,7 +71,7 @@ export const generateGraph = (
 
   const rows = graph.reshape(last, ["P", 1])
   const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")
-  const { hidden, cache } = forward(f, tokens, mask, last, { rows, positions: lastPosition, mask: padding })
+  const { hidden, cache } = forward(f, tokens, last, { rows, positions: lastPosition }, { blocks })
   // Each prompt's logits once for each of its samples.
   const promptLogits = graph.reshape(logits(graph, hidden), ["P", 1, config.vocabularySize])
   const spread = graph.reshape(graph.add(promptLogits, graph.zeros(["P", S, 1])), [B, config.vocabularySize])

@@ -9,20 +9,24 @@
  * not depend on the batch hands in sequences of one grid length. One thread and at least two rows: with a single row
  * onnxruntime takes another kernel, with other rounding.
  */
+import { randomUUID } from "node:crypto"
+import { rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import * as ort from "onnxruntime-node"
 import { cpu, type Device, sessionOptions } from "./device.ts"
 import { generateGraph } from "./generate.ts"
+import { blockSize, hiddenScore } from "./graph/blocks.ts"
 import type { Graph } from "./graph/graph.ts"
 import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
-import { gradientGraph, scoreGraph } from "./train.ts"
+import { type GraphOptions, gradientGraph, scoreGraph } from "./train.ts"
 import {
-  causalMask,
-  hiddenScore,
   type Parameter,
   parameters,
+  type StoredWeights,
   type TransformerConfig,
   weightConstants,
   weightInputs,
+  weightsInFile,
   type Weights
 } from "./transformer.ts"
 
@@ -32,8 +36,20 @@ export const lengthGrid = 16
 /** Padded tokens that are scored in one run: what stays in the processor's cache is fastest. */
 const scoredAtOnce = 1536
 
+/** Longer sequences have their attention worked out in blocks, and are padded to whole ones. */
+const longSequence = 1024
+
+/** With more logits than these, 256 MiB, log-probabilities are worked out in blocks. */
+const manyLogits = 2 ** 26
+
 /** The length to which a sequence of that many tokens is padded. */
-export const paddedLength = (length: number): number => Math.ceil(length / lengthGrid) * lengthGrid
+export const paddedLength = (length: number): number => {
+  const grid = length > longSequence ? blockSize : lengthGrid
+  return Math.ceil(length / grid) * grid
+}
+
+const longestOf = (sequences: ReadonlyArray<ReadonlyArray<number>>): number =>
+  sequences.reduce((longest, { length }) => Math.max(longest, length), 1)
 
 /** Rows with equal prompts have it read once; what they get does not change by that. */
 export interface GenerateRow {
@@ -91,6 +107,13 @@ export interface ModelOptions {
   readonly generateFrom?: "inputs" | "constants"
   /** With it, the weights that calls hand in are those of adapters on this base, and gradients are theirs. */
   readonly frozen?: Frozen | undefined
+  /** Gradients keep each layer's input only and make the rest anew: less memory, a third more work; default false. */
+  readonly recompute?: boolean | undefined
+  /**
+   * Weights that stay and that the runtime maps from a file, for models that should lie in memory once. The base of
+   * `frozen` is then not read; without adapters calls hand in an empty vector and there is no gradient.
+   */
+  readonly stored?: StoredWeights | undefined
 }
 
 /**
@@ -125,36 +148,67 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewes
   return { prompts, samples, slots }
 }
 
+/** Opens a graph whose weights lie in a file: the runtime finds them beside the file that the graph comes from. */
+const openBeside = async (
+  { folder }: StoredWeights,
+  graph: Uint8Array,
+  settings: ort.InferenceSession.SessionOptions
+): Promise<ort.InferenceSession> => {
+  const path = join(folder, `${randomUUID()}.onnx`)
+  await writeFile(path, graph)
+  try {
+    return await ort.InferenceSession.create(path, settings)
+  } finally {
+    await rm(path)
+  }
+}
+
+/** Leaves weights as they are in their file: nothing is copied, at the price of speed in small batches. */
+const unarranged = (settings: ort.InferenceSession.SessionOptions): ort.InferenceSession.SessionOptions => ({
+  ...settings,
+  extra: { session: { ...(settings.extra?.["session"] as object), disable_prepacking: "1" } }
+})
+
 /** Builds the graphs and their sessions; each is made when it is first used. */
 export const openModel = (config: TransformerConfig, options: ModelOptions = {}): Model => {
-  const { device = cpu, frozen, generateFrom = "inputs", threads = 1 } = options
+  const { device = cpu, frozen, generateFrom = "inputs", recompute = false, stored, threads = 1 } = options
   /** What the flat vectors hold that callers hand in and get back. */
-  const trained = frozen === undefined ? parameters(config) : adapterParameters(config, frozen.lora)
+  const own = stored === undefined ? parameters(config) : []
+  const trained = frozen === undefined ? own : adapterParameters(config, frozen.lora)
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
-    const known = sessions.get(name) ?? ort.InferenceSession.create(build(), sessionOptions(device, threads))
+    const settings = sessionOptions(device, threads)
+    const known =
+      sessions.get(name) ??
+      (stored === undefined
+        ? ort.InferenceSession.create(build(), settings)
+        : openBeside(stored, build(), name.startsWith("generate") ? settings : unarranged(settings)))
     sessions.set(name, known)
     return known
   }
   const withAdapters = (graph: Graph, base: Weights): Weights =>
     frozen === undefined ? base : new Map([...base, ...adapterInputs(graph, config, frozen.lora)])
-  const weightsOf = (graph: Graph) => withAdapters(graph, weightInputs(graph, config))
+  const weightsOf = (graph: Graph) =>
+    withAdapters(graph, stored === undefined ? weightInputs(graph, config) : weightsInFile(graph, config, stored))
 
   // The processor's products with rearranged weights know no other kernel for a single row.
-  const fewest = generateFrom === "constants" && device.provider === "cpu" && frozen === undefined ? 1 : 2
+  const arranged = generateFrom === "constants" || stored !== undefined
+  const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
-  const generating = async (weights: Float32Array, samples: number): Promise<ort.InferenceSession> => {
-    const S = samples === 1 ? 1 : "S"
-    const name = `generate ${S}`
-    if (generateFrom === "inputs") return session(name, () => generateGraph(config, weightsOf, S))
+  const generating = async (weights: Float32Array, samples: number, blocks: boolean): Promise<ort.InferenceSession> => {
+    // Of stored weights each session would hold a copy, arranged for speed.
+    const S = samples === 1 && stored === undefined ? 1 : "S"
+    const name = `generate ${S}${blocks ? " blocks" : ""}`
+    if (generateFrom === "inputs" || stored !== undefined)
+      return session(name, () => generateGraph(config, weightsOf, S, blocks))
     const base = frozen?.base ?? weights
     if (baked !== base) {
       baked = base
       await release((opened) => opened.startsWith("generate"))
     }
     return session(name, () =>
-      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S)
+      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S, blocks)
     )
   }
   const release = async (which: (name: string) => boolean) => {
@@ -172,7 +226,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
         new ort.Tensor("float32", flat.subarray(offset, offset + size), shape)
       ])
     )
-  const base = frozen === undefined ? {} : viewsOf(parameters(config), frozen.base)
+  const base = frozen === undefined || stored !== undefined ? {} : viewsOf(parameters(config), frozen.base)
   let viewed: Float32Array | undefined
   let views: Record<string, ort.Tensor> = {}
   const feeds = (weights: Float32Array) => {
@@ -183,18 +237,8 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     return views
   }
 
-  const masks = new Map<number, ort.Tensor>()
-  const mask = (length: number): ort.Tensor => {
-    const known = masks.get(length)
-    if (known !== undefined) return known
-    const made = new ort.Tensor("float32", causalMask(length), [length, length])
-    masks.set(length, made)
-    return made
-  }
-
-  const grid = (sequences: ReadonlyArray<ReadonlyArray<number>>, fewest = 2) => {
+  const grid = (sequences: ReadonlyArray<ReadonlyArray<number>>, fewest: number, length: number) => {
     const rows = Math.max(fewest, sequences.length)
-    const length = paddedLength(sequences.reduce((longest, { length }) => Math.max(longest, length), 1))
     const data = new Int32Array(rows * length)
     sequences.forEach((sequence, row) => data.set(sequence, row * length))
     return { rows, length, tokens: new ort.Tensor("int32", data, [rows, length]) }
@@ -205,20 +249,39 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     new ort.Tensor("float32", Float32Array.of(1 / Math.max(temperature, 1e-6)), [])
 
   const scoreFeeds = (weights: Float32Array, rows: ReadonlyArray<ScoreRow>, temperature: number) => {
-    const { rows: B, length, tokens } = grid(rows.map((row) => row.tokens))
-    const selected = Int32Array.from(rows.flatMap((row, i) => row.positions.map((at) => i * length + at - 1)))
-    const targets = Int32Array.from(rows.flatMap((row) => row.positions.map((at) => row.tokens[at]!)))
-    const R = rows.reduce((most, { positions }) => Math.max(most, positions.length), 2)
+    const M = rows.reduce((sum, { positions }) => sum + positions.length, 0)
+    const longest = longestOf(rows.map((row) => row.tokens))
+    const blocks = longest > longSequence || M * config.vocabularySize > manyLogits
+    /** Numbers of rows as the graph wants them; what is added has weight 0. */
+    const filled = (count: number) => (blocks ? Math.ceil(count / blockSize) * blockSize : count)
+    const {
+      rows: B,
+      length,
+      tokens
+    } = grid(
+      rows.map((row) => row.tokens),
+      blocks ? 1 : 2,
+      filled(paddedLength(longest))
+    )
+    const fill = (numbers: ReadonlyArray<number>) => {
+      const data = new Int32Array(filled(M))
+      data.set(numbers)
+      return new ort.Tensor("int32", data, [data.length])
+    }
+    const selected = rows.flatMap((row, i) => row.positions.map((at) => i * length + at - 1))
+    const targets = rows.flatMap((row) => row.positions.map((at) => row.tokens[at]!))
+    const R = filled(rows.reduce((most, { positions }) => Math.max(most, positions.length), 2))
     const few = 2 * R < length
+    const name = `${few ? " few" : ""}${blocks ? " blocks" : ""}`
     const common = {
       ...feeds(weights),
       tokens,
-      mask: mask(length),
-      selected: new ort.Tensor("int32", selected, [selected.length]),
-      targets: new ort.Tensor("int32", targets, [targets.length]),
+      selected: fill(selected),
+      targets: fill(targets),
       inverseTemperature: scalar(temperature)
     }
-    if (!few) return { few, inputs: common }
+    const graph: GraphOptions = { few, blocks }
+    if (!few) return { name, graph, M: filled(M), inputs: common }
     const [asked, positions] = [new Int32Array(B * R), new BigInt64Array(B * R)]
     rows.forEach((row, i) =>
       row.positions.forEach((at, r) => {
@@ -226,14 +289,16 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
         positions[i * R + r] = BigInt(at - 1)
       })
     )
-    const wanted = Int32Array.from(rows.flatMap((row, i) => row.positions.map((_, r) => i * R + r)))
+    const wanted = rows.flatMap((row, i) => row.positions.map((_, r) => i * R + r))
     return {
-      few,
+      name,
+      graph,
+      M: filled(M),
       inputs: {
         ...common,
         asked: new ort.Tensor("int32", asked, [B, R]),
         positions: new ort.Tensor("int64", positions, [B, R]),
-        wanted: new ort.Tensor("int32", wanted, [wanted.length])
+        wanted: fill(wanted)
       }
     }
   }
@@ -246,7 +311,8 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     generate: async (weights, rows, { temperature, end }) => {
       const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
       const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
-      const { rows: P, length: T, tokens } = grid(prompts, fewest)
+      const longest = longestOf(prompts)
+      const { rows: P, length: T, tokens } = grid(prompts, fewest, paddedLength(longest))
       const B = P * S
       const padding = new Float32Array(P * T)
       const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? 1)
@@ -261,11 +327,10 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
         })
       })
       const run = await (
-        await generating(weights, S)
+        await generating(weights, S, longest > longSequence)
       ).run({
         ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
         tokens,
-        mask: mask(T),
         padding: new ort.Tensor("float32", padding, [P, 1, 1, T]),
         last: new ort.Tensor(
           "int32",
@@ -298,19 +363,21 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       const scored: Array<ReadonlyArray<number>> = []
       for (let from = 0; from < rows.length; from += size) {
         const some = rows.slice(from, from + size)
-        const { few, inputs } = scoreFeeds(weights, some, temperature)
-        const scoring = await session(few ? "score few" : "score", () => scoreGraph(config, weightsOf, few))
+        const { graph, inputs, name } = scoreFeeds(weights, some, temperature)
+        const scoring = await session(`score${name}`, () => scoreGraph(config, weightsOf, graph))
         const run = await scoring.run(inputs)
         scored.push(...ragged(some, run["logprobs"]!.data as Float32Array))
       }
       return scored
     },
     gradient: async (weights, rows, { temperature }) => {
-      const flat = Float32Array.from(rows.flatMap((row) => row.weights))
-      const { few, inputs } = scoreFeeds(weights, rows, temperature)
-      const names = trained.map(({ name }) => name)
-      const build = () => gradientGraph(config, weightsOf, names, few)
-      const training = await session(few ? "gradient few" : "gradient", build)
+      const { graph, inputs, M, name } = scoreFeeds(weights, rows, temperature)
+      const flat = new Float32Array(M)
+      flat.set(rows.flatMap((row) => row.weights))
+      const names = trained.map((parameter) => parameter.name)
+      if (names.length === 0) throw new Error("weights in a file have no gradient, only adapters on them have")
+      const build = () => gradientGraph(config, weightsOf, names, { ...graph, recompute })
+      const training = await session(`gradient${name}`, build)
       const run = await training.run({
         ...inputs,
         weights: new ort.Tensor("float32", flat, [flat.length])

@@ -5,48 +5,59 @@
  * log-probability (see the losses of credit assignment). So one graph serves them all: it returns the gradient of
  * `sum_i weight_i * logprob_i` in all parameters that are trained, and the log-probabilities themselves.
  */
+import { blockSize } from "./graph/blocks.ts"
 import { Graph, type Value } from "./graph/graph.ts"
 import { product } from "./graph/shape.ts"
-import { forward, frame, head, type TransformerConfig, type Weights } from "./transformer.ts"
+import { forward, frame, head, type Thrift, type TransformerConfig, type Weights } from "./transformer.ts"
+
+/** Which of the graphs is meant. */
+export interface GraphOptions extends Thrift {
+  /** Of each sequence only few positions are asked for. */
+  readonly few?: boolean
+}
 
 /**
- * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `mask [T, T]` causal;
- * `selected [M]` int32, flat indices `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32,
- * those tokens; `inverseTemperature` scalar. With `few` also `asked [B, R]` int32, the indices of up to R selected
- * positions of each sequence, `positions [B, R]` int64, their `t`, and `wanted [M]` int32, the flat index `b * R + r` at
- * which each selected one is asked.
+ * Inputs of both graphs besides the weights: `tokens [B, T]` int32, padded on the right; `selected [M]` int32, flat indices
+ * `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32, those tokens; `inverseTemperature`
+ * scalar. With `few` also `asked [B, R]` int32, the indices of up to R selected positions of each sequence,
+ * `positions [B, R]` int64, their `t`, and `wanted [M]` int32, the flat index `b * R + r` at which each selected one is
+ * asked. With `blocks`, T, M and R are multiples of `blockSize`.
  */
-const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, few: boolean) => {
-  const tokens = graph.input("tokens", "int32", ["B", "T"])
-  const mask = graph.input("mask", "float32", ["T", "T"])
-  const selected = graph.input("selected", "int32", ["M"])
-  const targets = graph.input("targets", "int32", ["M"])
+const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, options: GraphOptions) => {
+  const { blocks = false, few = false } = options
+  const rows = (count: string, blocksCount: string) => (blocks ? product([blockSize, blocksCount]) : count)
+  const bind = (count: string, blocksCount: string, value: Value, axis: number) =>
+    blocks ? graph.bind(blocksCount, value, axis, blockSize) : graph.bind(count, value, axis)
+  const [T, M, R] = [rows("T", "C"), rows("M", "F"), rows("R", "E")]
+  const tokens = graph.input("tokens", "int32", ["B", T])
+  const selected = graph.input("selected", "int32", [M])
+  const targets = graph.input("targets", "int32", [M])
   const inverseTemperature = graph.input("inverseTemperature", "float32", [])
   graph.bind("B", tokens, 0)
-  graph.bind("T", tokens, 1)
-  graph.bind("M", selected, 0)
+  bind("T", "C", tokens, 1)
+  bind("M", "F", selected, 0)
   const asking = () => {
-    const rows = graph.input("asked", "int32", ["B", "R"])
-    const positions = graph.input("positions", "int64", ["B", "R"])
-    graph.bind("R", rows, 1)
-    const seen = graph.reshape(graph.gather(mask, positions), ["B", 1, "R", "T"])
-    return { rows, positions, mask: seen, wanted: graph.input("wanted", "int32", ["M"]) }
+    const rows = graph.input("asked", "int32", ["B", R])
+    bind("R", "E", rows, 1)
+    const positions = graph.input("positions", "int64", ["B", R])
+    return { rows, positions, wanted: graph.input("wanted", "int32", [M]) }
   }
   const f = frame(graph, config, weights)
-  const { hidden } = forward(f, tokens, mask, selected, few ? asking() : undefined)
+  const { hidden } = forward(f, tokens, selected, few ? asking() : undefined, options)
   const { norm, table } = head(f, inverseTemperature)
   const normed = f.tape.rmsNorm(hidden, norm, config.epsilon)
-  return { tape: f.tape, logprob: f.tape.tokenLogprob(normed, table, targets) }
+  const logprob = blocks ? f.tape.blockLogprob(normed, table, targets) : f.tape.tokenLogprob(normed, table, targets)
+  return { tape: f.tape, logprob, M }
 }
 
 /** Output: `logprobs [M]`. */
 export const scoreGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
-  few = false
+  options: GraphOptions = {}
 ): Uint8Array => {
   const graph = new Graph()
-  graph.output(logprobs(graph, config, weightsOf(graph), few).logprob, "logprobs")
+  graph.output(logprobs(graph, config, weightsOf(graph), options).logprob, "logprobs")
   return graph.serialize()
 }
 
@@ -60,13 +71,13 @@ export const gradientGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
   trained: ReadonlyArray<string>,
-  few = false
+  options: GraphOptions = {}
 ): Uint8Array => {
   const graph = new Graph()
   const weights = weightsOf(graph)
-  const { tape, logprob } = logprobs(graph, config, weights, few)
+  const { tape, logprob, M } = logprobs(graph, config, weights, options)
   const order: ReadonlyArray<Value> = trained.map((name) => weights.get(name)!)
-  const gradients = tape.gradients(logprob, graph.input("weights", "float32", ["M"]), order)
+  const gradients = tape.gradients(logprob, graph.input("weights", "float32", [M]), order)
   const flat = graph.concat(
     gradients.map((gradient) => graph.reshape(gradient, [product(gradient.shape)])),
     0

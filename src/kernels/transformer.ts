@@ -9,8 +9,9 @@
  * Letters: B sequences, T tokens, N = B T, D hidden size, K key/value heads, G query heads for each of them, d head
  * size, M selected positions, V vocabulary; in generation P prompts, S samples of each, B = P S.
  */
-import type { Graph, Value } from "./graph/graph.ts"
-import { type Dim, product } from "./graph/shape.ts"
+import { blockSize, causal } from "./graph/blocks.ts"
+import type { FilePlace, Graph, Value } from "./graph/graph.ts"
+import { type Dim, product, quotient } from "./graph/shape.ts"
 import { Tape } from "./graph/tape.ts"
 import { type RopeScaling, rotaryTables } from "./rope.ts"
 
@@ -102,6 +103,16 @@ export const weightConstants = (graph: Graph, config: TransformerConfig, flat: F
     ])
   )
 
+/** Weights in a file that the runtime maps, in the folder from which graphs are then loaded too. */
+export interface StoredWeights {
+  readonly folder: string
+  readonly places: ReadonlyMap<string, FilePlace>
+}
+
+/** Weights stored beside the graph: the price is that of constants, without a copy of them in between. */
+export const weightsInFile = (graph: Graph, config: TransformerConfig, { places }: StoredWeights): Weights =>
+  new Map(parameters(config).map(({ name, shape }) => [name, graph.external(name, places.get(name)!, shape)]))
+
 /** What is used by all layers of one graph. */
 interface Frame {
   readonly tape: Tape
@@ -178,19 +189,24 @@ export interface KeysValues {
 export interface Asking {
   /** `[B, R]` int32, flat indices `b * T + t`; those that are not wanted may be any. */
   readonly rows: Value
-  /** `[B, R]` int64, the `t` of these. */
+  /** `[B, R]` int64, the `t` of these: they see what is not behind it. */
   readonly positions: Value
-  /** What they may see, `[B, 1, R, T]`. */
-  readonly mask: Value
   /** `[M]` int32, flat indices `b * R + r` of those that are wanted; all of them if not given. */
   readonly wanted?: Value
+}
+
+/** What memory is saved on, at the price of work that is done twice. The numbers stay the same, but for rounding. */
+export interface Thrift {
+  /** A layer's inner values are made anew on the way back: only its input is kept. They are then not handed out. */
+  readonly recompute?: boolean | undefined
+  /** Attention of long sequences in blocks of queries; the tokens, and those who ask, are a multiple of `blockSize`. */
+  readonly blocks?: boolean | undefined
 }
 
 /**
  * The whole sequence at once.
  *
  * @param tokens   `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
- * @param mask     `[T, T]`, 0 where a query may look and very negative where not (see `causalMask`)
  * @param selected `[M]` int32, flat indices `b * T + t`: of the last layer's outputs only these are made
  * @param asking   the queries behind these outputs; without it, all positions ask in the last layer too
  * @returns hidden states before the final norm `[M, D]`, and the keys and values of each layer
@@ -198,16 +214,20 @@ export interface Asking {
 export const forward = (
   f: Frame,
   tokens: Value,
-  mask: Value,
   selected: Value,
-  asking?: Asking
+  asking?: Asking,
+  { blocks = false, recompute = false }: Thrift = {}
 ): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
   const { tape, config, weights } = f
   const { hiddenSize: D, headSize: d, heads } = config
+  const { graph } = tape
   const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
   const N = product([B, T])
-  const start = tape.graph.indices(0)
-  const headsFirst = (length: Dim) => (y: Value, count: number) =>
+  const start = graph.indices(0)
+  const places = graph.range(T)
+  const everywhere = graph.reshape(places, [1, T])
+  const mask = blocks ? undefined : causal(graph, places, everywhere)
+  const headsFirst = (tape: Tape, length: Dim) => (y: Value, count: number) =>
     tape.transpose(tape.reshape(y, [B, length, count, d]), [0, 2, 1, 3])
   let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
   const cache: Array<KeysValues> = []
@@ -216,21 +236,37 @@ export const forward = (
     const last = layer === config.layers - 1
     const few = last ? asking : undefined
     const R = few?.rows.shape[1] ?? T
-    const unit = tape.rmsNorm(x, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-    const keys = project(f, at, "k", unit, headsFirst(T), start)
-    const values = project(f, at, "v", unit, headsFirst(T))
-    cache.push({ keys, values })
-    const asked = few === undefined ? unit : tape.rows(unit, tape.graph.reshape(few.rows, [product([B, R])]))
-    const queries = project(f, at, "q", asked, headsFirst(R), few?.positions ?? start)
-    const mixed = tape.attention(queries, keys, values, few?.mask ?? mask, d ** -0.5)
-    const rows = tape.reshape(tape.transpose(mixed, [0, 2, 1, 3]), [product([B, R]), heads * d])
-    const wanted = few === undefined ? selected : few.wanted
-    x = finishLayer(
-      f,
-      at,
-      last ? tape.rows(x, selected) : x,
-      last && wanted !== undefined ? tape.rows(rows, wanted) : rows
-    )
+    const before = x
+    const carryOut = (tape: Tape): Value => {
+      const { graph } = tape
+      const own = { ...f, tape }
+      const unit = tape.rmsNorm(before, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
+      const keys = project(own, at, "k", unit, headsFirst(tape, T), start)
+      const values = project(own, at, "v", unit, headsFirst(tape, T))
+      if (!recompute) cache.push({ keys, values })
+      const asked = few === undefined ? unit : tape.rows(unit, graph.reshape(few.rows, [product([B, R])]))
+      const queries = project(own, at, "q", asked, headsFirst(tape, R), few?.positions ?? start)
+      const scale = d ** -0.5
+      const mixed =
+        mask === undefined && (few === undefined || quotient(R, blockSize) !== undefined)
+          ? tape.blockAttention(queries, keys, values, few?.positions ?? everywhere, scale)
+          : tape.attention(
+              queries,
+              keys,
+              values,
+              few === undefined ? mask! : causal(graph, places, few.positions),
+              scale
+            )
+      const rows = tape.reshape(tape.transpose(mixed, [0, 2, 1, 3]), [product([B, R]), heads * d])
+      const wanted = few === undefined ? selected : few.wanted
+      return finishLayer(
+        own,
+        at,
+        last ? tape.rows(before, selected) : before,
+        last && wanted !== undefined ? tape.rows(rows, wanted) : rows
+      )
+    }
+    x = recompute ? tape.recomputed(carryOut) : carryOut(tape)
   }
   return { hidden: x, cache }
 }
@@ -324,13 +360,3 @@ export const head = (f: Frame, inverseTemperature: Value): Head => ({
   norm: f.tape.scale(f.weights.get("model.norm.weight")!, inverseTemperature),
   table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
 })
-
-/** What masks add where nothing may be seen: exp of it is exactly 0. */
-export const hiddenScore = -1e30
-
-/** The causal mask of `forward` for T tokens: row t sees the tokens up to t. */
-export const causalMask = (T: number): Float32Array => {
-  const mask = new Float32Array(T * T)
-  for (let t = 0; t < T; t++) mask.fill(hiddenScore, t * T + t + 1, (t + 1) * T)
-  return mask
-}

@@ -6,7 +6,7 @@ import { generateGraph } from "../../src/kernels/generate.ts"
 import { initialize } from "../../src/kernels/initialize.ts"
 import { type GenerateRow, type Generated, type Model, openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
-import { causalMask, type TransformerConfig, weightConstants } from "../../src/kernels/transformer.ts"
+import { type TransformerConfig, weightConstants } from "../../src/kernels/transformer.ts"
 
 const shape = { vocabularySize: 19, hiddenSize: 16, innerSize: 24, layers: 2, heads: 4, headSize: 8 }
 const common = { ...shape, epsilon: 1e-6, ropeTheta: 100, maxPositions: 96 }
@@ -169,7 +169,6 @@ describe.each(configs)("with %s", (_, config) => {
           rows.flatMap(({ prompt }) => prompt),
           [P, T]
         ),
-        mask: float32([...causalMask(T)], [T, T]),
         padding: float32(
           Array.from({ length: P * T }, () => 0),
           [P, 1, 1, T]

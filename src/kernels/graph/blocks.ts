@@ -32,7 +32,8 @@ export const foldQueries = (g: Graph, y: Value, K: Dim): Value => {
  */
 export const causal = (g: Graph, keys: Value, positions: Value): Value => {
   const [b, R] = positions.shape as [Dim, Dim]
-  const sees = g.lessOrEqual(keys, g.reshape(positions, [b, 1, R, 1]))
+  const narrow = (places: Value) => g.cast(places, "int32")
+  const sees = g.lessOrEqual(narrow(keys), narrow(g.reshape(positions, [b, 1, R, 1])))
   return g.where(sees, g.scalar(0), g.scalar(hiddenScore))
 }
 

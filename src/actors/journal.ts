@@ -42,7 +42,9 @@ export const JournalEntry = Schema.Struct({
   /** In the order in which they were asked for; of a branch those after its fork, the others stand with what it continues. */
   calls: Schema.Array(Call),
   /** How the attempt was lost, if it was. */
-  fault: Schema.optionalKey(Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String, by: LostBy }))
+  fault: Schema.optionalKey(
+    Schema.Struct({ outcome: Schema.Literals(["timeout", "error"]), why: Schema.String, by: LostBy })
+  )
 })
 export type JournalEntry = typeof JournalEntry.Type
 
@@ -151,7 +153,7 @@ export const readJournal = Effect.fnUntraced(function* (path: string) {
 })
 
 /** What the journal says of a lifecycle. */
-export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack }: Plan): JournalEntry => {
+export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack, past = [] }: Plan): JournalEntry => {
   const last = episodes.at(-1)
   const fault = last !== undefined && (last.outcome === "timeout" || last.outcome === "error") ? last : undefined
   return {
@@ -161,7 +163,7 @@ export const journalEntry = ({ attempt, episodes, id }: Lifecycle, { pack }: Pla
     phase: pack.phase,
     baseSeed: pack.baseSeed,
     seed: String(pack.seed),
-    calls: episodes.flatMap(({ steps }) => steps.map((step, i) => callOf(step, steps[i - 1]))),
+    calls: episodes.flatMap(({ steps }) => steps.map((step, i) => callOf(step, steps[i - 1]))).slice(past.length),
     ...(fault === undefined ? {} : { fault: faultIn(fault) })
   }
 }

@@ -7,10 +7,11 @@
  */
 import { Clock, Effect, Exit, Result } from "effect"
 import type { EpisodeKind, Outcome, Rng } from "../environment.ts"
-import { streams } from "../kernels/random.ts"
+import { type Name, streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
 import { contextStore, currentContext } from "../machines/context-store.ts"
 import type { Episode, Lifecycle, LostBy } from "../machines/episode.ts"
+import { branchName, type Fork, isBefore } from "../machines/fork.ts"
 import { type Fault, lifecycle, type LifecycleEvent, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
@@ -30,9 +31,25 @@ export interface Plan {
   readonly firstContext?: string
   /** Contexts in force by position, whatever is written: the controls of an evaluation. */
   readonly contexts?: ReadonlyArray<string>
+  /** How many of its pack's tasks are lived; default all. */
+  readonly tasks?: number
+  /** Where it leaves the lifecycle that it continues, in order. */
+  readonly forks?: ReadonlyArray<Fork>
+  /** The replies before the last fork, which the policy is not asked for. */
+  readonly past?: ReadonlyArray<Said>
 }
 
-export const lifecycleId = ({ pack, run }: Pick<Plan, "pack" | "run">): string => `${pack.id}/${run}`
+export const lifecycleId = ({ forks = [], pack, run }: Pick<Plan, "pack" | "run" | "forks">): string =>
+  `${pack.id}/${run}${forks.map(branchName).join("")}`
+
+/** Names the streams of a lifecycle where that many of its forks lie behind it. */
+const streamName = ({ attempt = 0, forks = [], pack, run }: Plan, passed: number): ReadonlyArray<Name> => {
+  const attempts = [...forks.map((fork) => fork.attempt), attempt]
+  const branches = forks
+    .slice(0, passed)
+    .flatMap(({ branch, kind, position, seed }, i) => ["fork", kind, position, seed, branch, attempts[i + 1]!])
+  return [pack.baseSeed, pack.phase, pack.seed, run, attempts[0]!, ...branches]
+}
 
 /** Lives a lifecycle to its end. Never fails: see the outcome of its last episode. */
 export const runLifecycle = (plan: Plan): Effect.Effect<Lifecycle, never, Policy> => {
@@ -57,14 +74,15 @@ export const liveThrough: (
   turn = Effect.void,
   beforeCall
 ) {
-  const { attempt = 0, contexts: given, firstContext: first, pack, run, settings } = plan
+  const { attempt = 0, contexts: given, firstContext: first, forks = [], pack, run, settings } = plan
   const { onParseFailure, style } = settings
-  const [walk, asked] = lifecycle.initial({ packSize: pack.size })
+  const [walk, asked] = lifecycle.initial({ packSize: plan.tasks ?? pack.size })
   const life: Life = {
     plan,
     policy: yield* Policy,
     clock: yield* Clock.Clock,
-    streamOf: streams(pack.baseSeed, pack.phase, pack.seed, run, attempt),
+    streamOf: streams(...streamName(plan, 0)),
+    recalled: 0,
     onEpisode,
     beforeCall,
     walk,
@@ -72,13 +90,18 @@ export const liveThrough: (
     memory: undefined,
     solved: undefined
   }
+  let passed = 0
   for (let wanted = wantedEpisode(asked); wanted !== undefined;) {
     const { type } = wanted
+    const here = { kind: type, position: wanted.params.position }
+    const behind = forks.filter((fork) => !isBefore(here, fork)).length
+    if (behind > passed) life.streamOf = streams(...streamName(plan, (passed = behind)))
     wanted = yield* type === "solve" ? solve(life, wanted.params.position) : update(life, wanted.params.position)
     if (type === "update" && wanted !== undefined) yield* turn
   }
   const reward = totalReward(life.walk.context.rewards, settings.rewardDecay)
-  return { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward }
+  const lived = { id: lifecycleId(plan), pack: pack.id, run, attempt, totalReward: reward }
+  return forks.length === 0 ? lived : { ...lived, forks }
 })
 
 /** Plays a solve episode; the episode that comes next. */
@@ -134,7 +157,9 @@ interface Life {
   readonly policy: Policy["Service"]
   readonly clock: Clock.Clock
   /** A stream for who draws at a position, and for a step. */
-  readonly streamOf: (purposeAndPosition: number, step: number) => Rng
+  streamOf: (purposeAndPosition: number, step: number) => Rng
+  /** Replies of the past that were given again. */
+  recalled: number
   readonly onEpisode: (episode: Episode) => Effect.Effect<void>
   readonly beforeCall: (() => Lost | undefined) | undefined
   walk: ReturnType<typeof lifecycle.initial>[0]
@@ -214,11 +239,17 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
 
 /** Asks the policy for the next reply of an episode. */
 const ask = (
-  { plan: { pack, settings }, policy, streamOf }: Life,
+  life: Life,
   { context: { kind, messages, steps } }: AgentSnapshot,
   index: number,
   context: string
 ): Effect.Effect<Said | Lost> => {
+  const {
+    plan: { pack, past = [], settings },
+    policy,
+    streamOf
+  } = life
+  if (life.recalled < past.length) return Effect.succeed(past[life.recalled++]!)
   const { replyMillis, style, temperature } = settings
   const asked: Effect.Effect<Said, PolicyError> = policy.reply({
     kind,
@@ -235,9 +266,12 @@ const ask = (
   return asked.pipe(
     Effect.timeoutOrElse({
       duration: replyMillis,
-      orElse: () => Effect.succeed(new Lost("policy", "timeout", `policy ${policy.name} did not answer in ${replyMillis} ms`))
+      orElse: () =>
+        Effect.succeed(new Lost("policy", "timeout", `policy ${policy.name} did not answer in ${replyMillis} ms`))
     }),
-    Effect.catchTag("PolicyError", (error) => Effect.succeed(new Lost(error.by ?? "policy", error.outcome ?? "error", error.reason)))
+    Effect.catchTag("PolicyError", (error) =>
+      Effect.succeed(new Lost(error.by ?? "policy", error.outcome ?? "error", error.reason))
+    )
   )
 }
 

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto"
 import type { Environment, Operation } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
+import type { Fork } from "../machines/fork.ts"
 import type { Settings } from "../machines/lifecycle.ts"
 import { makePack, type Pack, type Phase } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
@@ -27,6 +28,8 @@ export interface RecordedPlan {
   readonly settings: Settings
   readonly firstContext?: string
   readonly contexts?: ReadonlyArray<string>
+  readonly tasks?: number
+  readonly forks?: ReadonlyArray<Fork>
   /** Operators around the environment, where there are any. */
   readonly dynamics?: ReadonlyArray<Operation>
   /** As given on the command line, where it is known. */
@@ -58,7 +61,15 @@ export const traceLine = (bytes: Uint8Array, { end, start, timing }: EpisodePlac
   return Buffer.concat([open, Buffer.from(`${rest},"checksum":"${sum}"}\n`)])
 }
 
-export const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settings }: Plan): RecordedPlan => ({
+export const recordedPlan = ({
+  attempt = 0,
+  contexts,
+  firstContext,
+  forks,
+  pack,
+  settings,
+  tasks
+}: Plan): RecordedPlan => ({
   phase: pack.phase,
   baseSeed: pack.baseSeed,
   attempt,
@@ -67,6 +78,8 @@ export const recordedPlan = ({ attempt = 0, contexts, firstContext, pack, settin
   settings,
   ...(firstContext === undefined ? {} : { firstContext }),
   ...(contexts === undefined ? {} : { contexts }),
+  ...(tasks === undefined ? {} : { tasks }),
+  ...(forks === undefined ? {} : { forks }),
   ...(pack.environment.dynamics === undefined ? {} : { dynamics: pack.environment.dynamics })
 })
 

@@ -1,5 +1,6 @@
 /** What an episode leaves behind: the record that traces hold and that credit assignment and learning read. */
 import type { EpisodeKind, Outcome } from "../environment.ts"
+import type { Fork } from "./fork.ts"
 
 /** One model call. */
 export interface Step {
@@ -25,7 +26,7 @@ export interface Step {
 export type LostBy = "environment" | "policy" | "thread"
 
 export interface Episode {
-  /** Identity of the lifecycle: `<pack>/<run>`. */
+  /** Identity of the lifecycle: `<pack>/<run>`, with the name of each fork for a branch. */
   readonly lifecycle: string
   readonly pack: string
   readonly run: number
@@ -58,5 +59,7 @@ export interface Lifecycle {
   readonly attempt: number
   /** Sum of the task rewards, discounted as the lifecycle specification says (section 4). */
   readonly totalReward: number
+  /** Where it leaves the lifecycle that it continues, if it does; the episodes before are those of that one. */
+  readonly forks?: ReadonlyArray<Fork>
   readonly episodes: ReadonlyArray<Episode>
 }

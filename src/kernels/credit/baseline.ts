@@ -9,7 +9,7 @@ import type { Experience } from "./estimator.ts"
 
 export type Baseline = "group-mean" | "leave-one-out"
 
-/** The votes on one (pack, kind, index). Deviations from the first vote are summed, so that equal votes have an exact mean. */
+/** The votes on one (pack, kind, index), or on another group of runs in the place of a pack. Deviations from the first vote are summed, so that equal votes have an exact mean. */
 interface Ballot {
   readonly first: number
   readonly votes: Map<number, number>
@@ -20,9 +20,9 @@ interface Ballot {
 export const ballots = () => {
   const packs = new Map<string, { readonly solve: Array<Ballot>; readonly update: Array<Ballot> }>()
 
-  const cast = (experience: Experience, value: number): Ballot => {
-    let pack = packs.get(experience.pack)
-    if (pack === undefined) packs.set(experience.pack, (pack = { solve: [], update: [] }))
+  const cast = (experience: Experience, value: number, among = experience.pack): Ballot => {
+    let pack = packs.get(among)
+    if (pack === undefined) packs.set(among, (pack = { solve: [], update: [] }))
     const ballot = (pack[experience.kind][experience.index] ??= { first: value, votes: new Map(), deviations: 0 })
     if (!ballot.votes.has(experience.run)) {
       ballot.votes.set(experience.run, value)

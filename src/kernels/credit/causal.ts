@@ -65,8 +65,19 @@ export const causalDefaults: Required<CausalOptions> = {
 /** What all published training runs use: mean returns, adaptive weighting over the whole call. */
 export const published: Required<CausalOptions> = { ...causalDefaults, redAdaptive: true }
 
-/** Scores every experience that no judge flagged. */
-export const causal = (experiences: ReadonlyArray<Experience>, given: Partial<CausalOptions> = {}): Credit => {
+/** Whom an experience is compared with, beside its kind and index, and how many of its lifecycle's tasks count. */
+export type Comparison = (experience: Experience) => { readonly among: string; readonly tasks: number }
+
+/** Scores every experience that no judge flagged, against the runs of its pack. */
+export const causal = (experiences: ReadonlyArray<Experience>, given: Partial<CausalOptions> = {}): Credit =>
+  causalBy(experiences, given, () => undefined)
+
+/** The same with another comparison among those that no judge flagged; undefined for runs of the pack, over all tasks. */
+export const causalBy = (
+  experiences: ReadonlyArray<Experience>,
+  given: Partial<CausalOptions>,
+  comparisonOf: (kept: ReadonlyArray<Experience>) => Comparison | undefined
+): Credit => {
   const options = resolve(causalRules, causalDefaults, given)
   if (options.returns === "sliding_window_mean" && options.window < 1) {
     throw new CreditError({ field: "window", value: options.window, expected: "an integer, at least 1" })
@@ -79,14 +90,16 @@ export const causal = (experiences: ReadonlyArray<Experience>, given: Partial<Ca
   }
   const flagged = dropped.length
 
+  kept.forEach((experience, i) => check(experience, kept[i - 1]?.taskRewards))
+  const compare = comparisonOf(kept)
   const cast = ballots()
   const returns = new Float64Array(kept.length)
   const cuts = kept.map((experience, i) => {
-    check(experience, kept[i - 1]?.taskRewards)
-    const value = (returns[i] = returnOf(experience, options))
+    const { among, tasks } = compare?.(experience) ?? { among: experience.pack, tasks: experience.taskRewards.length }
+    const value = (returns[i] = returnOf(experience, options, tasks))
     if (!Number.isFinite(value))
       refuse(experience.id, "return", value, "a finite number: the rewards are too large to add")
-    return cast(experience, value)
+    return cast(experience, value, among)
   })
 
   const scored: Array<{ id: string; return: number; baseline: number; score: number; advantage: number }> = []

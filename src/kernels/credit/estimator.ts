@@ -32,8 +32,13 @@ export interface Experience extends RunExperience {
   readonly kind: "solve" | "update"
   /** 0-based position of the task solved, or of the task that an update follows. */
   readonly index: number
-  /** Rewards of all tasks of the lifecycle, by position. */
+  /** Rewards of all tasks of the lifecycle, by position; a branch has those of what it continues before its own. */
   readonly taskRewards: ReadonlyArray<number>
+  /**
+   * Names the state that an update was sampled from, where others were sampled from the very same: its siblings. Causal
+   * credit and GRPO do not look at it: to them a branch is one more run of its pack, of which the beginning is missing.
+   */
+  readonly fork?: string
 }
 
 /** What one experience is worth. `advantage` weights each of its trainable tokens, after weighting and shift. */

@@ -17,12 +17,16 @@ export interface ReturnOptions {
   readonly gamma: number
 }
 
-/** The return of one experience. A solve episode needs `index < taskRewards.length`. */
-export const returnOf = (experience: Experience, { returns, window, gamma }: ReturnOptions): number => {
+/** The return of one experience over the first `tasks` tasks. A solve episode needs `index < tasks`. */
+export const returnOf = (
+  experience: Experience,
+  { returns, window, gamma }: ReturnOptions,
+  tasks = experience.taskRewards.length
+): number => {
   const { taskRewards, index } = experience
   const own = experience.kind === "solve" ? taskRewards[index]! : experience.reward
   const entries = returns === "sliding_window_mean" ? window : Infinity
-  const end = Math.min(taskRewards.length, index + entries)
+  const end = Math.min(tasks, index + entries)
   let sum = own
   if (returns === "discounted") {
     let weight = 1

@@ -1,9 +1,11 @@
 /**
  * The weights of a policy folder: `model.safetensors`, or shards with `model.safetensors.index.json`, to and from one flat
- * vector. A tensor is read from its place in the file into its place in the vector, so nothing is held twice.
+ * vector, or into a file that the runtime maps. They pass by piece by piece, each checked, so nothing is held twice.
  */
 import { Effect, FileSystem, Schema } from "effect"
+import { closeSync, openSync, writeSync } from "node:fs"
 import { join } from "node:path"
+import type { FilePlace } from "../kernels/graph/graph.ts"
 import {
   encodeSafetensors,
   headerLength,
@@ -12,7 +14,13 @@ import {
   type TensorEntry,
   tensorEntries
 } from "../kernels/safetensors.ts"
-import { parameterCount, parameters, type TransformerConfig } from "../kernels/transformer.ts"
+import {
+  type Parameter,
+  parameterCount,
+  parameters,
+  type StoredWeights,
+  type TransformerConfig
+} from "../kernels/transformer.ts"
 import { type CheckpointError, decodeJson, errorIn, readJson, within } from "./checkpoint-file.ts"
 
 const weightsFile = "model.safetensors"
@@ -29,11 +37,20 @@ interface Shard {
   readonly tensors: ReadonlyMap<string, TensorEntry>
 }
 
+/** Elements that are read at once. */
+const pieceElements = 1 << 20
+
 /**
- * All parameters in the order of `parameters(config)`. Fails unless the folder holds exactly these, in their shapes,
- * and every weight is finite.
+ * Hands out all parameters in the order of `parameters(config)`, in pieces with the place of each one's first element in
+ * the flat vector. `room` is where a piece goes, for the time of the call. Fails unless the folder holds exactly these
+ * tensors, in their shapes, and every weight is finite.
  */
-export const readWeights = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {
+const passWeights = Effect.fnUntraced(function* (
+  folder: string,
+  config: TransformerConfig,
+  room: (at: number, length: number) => Float32Array,
+  onPiece: (piece: Float32Array, parameter: Parameter) => void = () => {}
+) {
   const shards = yield* openShards(folder)
   const wanted = parameters(config)
   const names = new Set(wanted.map(({ name }) => name))
@@ -47,8 +64,9 @@ export const readWeights = Effect.fnUntraced(function* (folder: string, config: 
       home.set(name, shard)
     }
   }
-  const weights = new Float32Array(parameterCount(config))
-  for (const { name, shape, offset, size } of wanted) {
+  const halves = new Uint8Array(2 * pieceElements)
+  for (const parameter of wanted) {
+    const { name, shape, offset, size } = parameter
     const shard = home.get(name)
     const wrong = (value: string | undefined, expected: string) =>
       errorIn(folder, shard?.file ?? (shards.length === 1 ? weightsFile : indexFile), { field: name, value, expected })
@@ -56,18 +74,77 @@ export const readWeights = Effect.fnUntraced(function* (folder: string, config: 
     const expected = `shape [${shape.join(", ")}]`
     if (shard === undefined || tensor === undefined) return yield* wrong(undefined, `a tensor of ${expected}`)
     if (tensor.shape.join() !== shape.join()) return yield* wrong(`of shape [${tensor.shape.join(", ")}]`, expected)
-    const out = weights.subarray(offset, offset + size)
-    if (tensor.dtype === "F32") yield* shard.read(tensor.start, bytesOf(out))
-    else {
-      const halves = new Uint8Array(tensor.end - tensor.start)
-      yield* shard.read(tensor.start, halves)
-      readFloats(tensor, halves, out)
+    for (let from = 0; from < size; from += pieceElements) {
+      const piece = room(offset + from, Math.min(pieceElements, size - from))
+      if (tensor.dtype === "F32") yield* shard.read(tensor.start + 4 * from, bytesOf(piece))
+      else {
+        const read = halves.subarray(0, 2 * piece.length)
+        yield* shard.read(tensor.start + 2 * from, read)
+        readFloats(tensor, read, piece)
+      }
+      const broken = firstNotFinite(piece)
+      if (broken >= 0) return yield* wrong(`${piece[broken]} at element ${from + broken}`, "finite numbers")
+      onPiece(piece, parameter)
     }
-    const broken = out.findIndex((weight) => !Number.isFinite(weight))
-    if (broken >= 0) return yield* wrong(`${out[broken]} at element ${broken}`, "finite numbers")
   }
-  return weights
 }, Effect.scoped)
+
+/** All parameters in one flat vector. */
+export const readWeights = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {
+  const weights = new Float32Array(parameterCount(config))
+  yield* passWeights(folder, config, (at, length) => weights.subarray(at, at + length))
+  return weights
+})
+
+/** Where mapped tensors begin: at pages of memory. */
+const pageBytes = 4096
+
+/**
+ * Writes all parameters into a new file that the runtime maps, so that a model needs hardly more memory than its own size
+ * while it is loaded. The surrounding scope takes file and folder away.
+ *
+ * @param place folder for the file, which takes four bytes a parameter; default the system's for temporary files
+ */
+export const storeWeights = Effect.fnUntraced(function* (folder: string, config: TransformerConfig, place?: string) {
+  const files = yield* FileSystem.FileSystem
+  const store = yield* files.makeTempDirectoryScoped({
+    prefix: "constellate-weights-",
+    ...(place === undefined ? {} : { directory: place })
+  })
+  const path = join(store, storedFile)
+  const places = new Map<string, FilePlace>()
+  let end = 0
+  yield* Effect.acquireUseRelease(
+    Effect.sync(() => openSync(path, "w")),
+    (file) => {
+      const room = new Float32Array(pieceElements)
+      return passWeights(
+        folder,
+        config,
+        (_, length) => room.subarray(0, length),
+        (piece, { name, size }) => {
+          const known = places.get(name)
+          if (known === undefined) {
+            end = Math.ceil(end / pageBytes) * pageBytes
+            places.set(name, { location: storedFile, offset: end, length: 4 * size })
+          }
+          const bytes = bytesOf(piece)
+          for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, undefined, end + done)
+          end += bytes.length
+        }
+      )
+    },
+    (file) => Effect.sync(() => closeSync(file))
+  )
+  return { folder: store, places } satisfies StoredWeights
+})
+
+const storedFile = "weights.bin"
+
+const firstNotFinite = (numbers: Float32Array): number => {
+  for (let i = 0; i < numbers.length; i++) if (!Number.isFinite(numbers[i]!)) return i
+  return -1
+}
 
 /** Writes one file, the tensors in the order of the vector. */
 export const writeWeights = Effect.fnUntraced(function* (

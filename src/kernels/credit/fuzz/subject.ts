@@ -1,5 +1,5 @@
 /** An estimator under test: its answers in a form that laws can ask, and what is wrong with an answer's form. */
-import type { Credit, Scored } from "../estimator.ts"
+import type { Credit, Experience, RunExperience, Scored } from "../estimator.ts"
 import { causalReference, roundingOf } from "./reference.ts"
 import type { FuzzCase } from "./generator.ts"
 
@@ -24,14 +24,22 @@ export const violate = (message: string): never => {
   throw new Violation(message)
 }
 
-/** Calls an estimator on a copy of a case, so that one that writes to its input harms nobody. */
+/** A copy that an estimator may write to. The experiences of a lifecycle share its list of rewards, as they do in training. */
+const copied = (experiences: ReadonlyArray<RunExperience & Partial<Experience>>): ReadonlyArray<RunExperience> => {
+  const lists = new Map<ReadonlyArray<number>, ReadonlyArray<number>>()
+  return experiences.map((experience) => {
+    const { taskRewards } = experience
+    if (taskRewards === undefined) return { ...experience }
+    if (!lists.has(taskRewards)) lists.set(taskRewards, [...taskRewards])
+    return { ...experience, taskRewards: lists.get(taskRewards)! }
+  })
+}
+
+/** Calls an estimator on a copy of a case, so that one that writes to its input harms nobody but itself. */
 export const ask = (plugin: Plugin, { experiences, options }: FuzzCase): Answer => {
   let credit: any
   try {
-    credit = plugin(
-      experiences.map((experience) => ({ ...experience })),
-      { ...options }
-    )
+    credit = plugin(copied(experiences), { ...options })
   } catch (error) {
     return violate(`threw ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`)
   }

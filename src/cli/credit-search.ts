@@ -2,7 +2,7 @@
  * Supervision of the searching thread: what it finds, how far it is, and what becomes of an estimator that never answers
  * or takes its thread down.
  */
-import { Clock, Effect, Queue, Schema } from "effect"
+import { Clock, Context, Effect, Queue, Schema } from "effect"
 import { Worker } from "node:worker_threads"
 import { answers, type Finding, type FuzzOptions } from "../kernels/credit/fuzz/fuzz.ts"
 import { generate, type FuzzCase } from "../kernels/credit/fuzz/generator.ts"
@@ -45,10 +45,13 @@ export interface Found {
   readonly answer: ReadonlyArray<any>
 }
 
-/** An estimator that has not answered one call after this long never does. */
-const callMillis = 5_000
-/** While an endless case is made smaller, patience is shorter. */
-const candidateMillis = 1_000
+/**
+ * An estimator that has not answered one call after `callMillis` never does. While an endless case is made smaller, patience
+ * is shorter.
+ */
+export const Patience = Context.Reference("constellate/credit/Patience", {
+  defaultValue: () => ({ callMillis: 5_000, candidateMillis: 1_000 })
+})
 const loadMillis = 20_000
 const pollMillis = 200
 
@@ -88,6 +91,7 @@ export const search = Effect.fnUntraced(function* (
   progress: (cases: number, findings: number) => void
 ) {
   const standing = new Int32Array(new SharedArrayBuffer(4 * Object.keys(slots).length))
+  const { callMillis } = yield* Patience
   const begin = yield* Clock.currentTimeMillis
   const findings: Array<Found> = []
   const { events } = yield* thread({ ...job, standing: standing.buffer })
@@ -162,6 +166,7 @@ const smallestEndless = Effect.fnUntraced(function* (
   timeMillis: number
 ) {
   const deadline = (yield* Clock.currentTimeMillis) + timeMillis
+  const { candidateMillis } = yield* Patience
   const idle = { ...job, cases: 0, saved: [], standing: new SharedArrayBuffer(16) }
   const search = shrink(given)
   let smallest = given

@@ -4,6 +4,7 @@ import { expect, it } from "@effect/vitest"
 import { Console, Effect, Exit, FileSystem } from "effect"
 import { describe } from "vitest"
 import { constellate } from "../../src/cli/commands.ts"
+import { Patience } from "../../src/cli/credit-search.ts"
 import { outcome } from "../../src/cli/failure.ts"
 
 /** Runs a command; what it printed, and what the shell would make of it. */
@@ -189,17 +190,17 @@ describe("credit fuzz", () => {
           `${folder}/endless.mjs`,
           "--json",
           "--time",
-          "6s",
+          "4s",
           "--corpus",
           `${folder}/c`
         )
         expect(endless.document().findings).toMatchObject([
-          { law: "answer", message: "did not answer within 5 seconds" }
+          { law: "answer", message: "did not answer within 0.5 seconds" }
         ])
         const ends = yield* run("fuzz", "--estimator", `${folder}/ends.mjs`, "--json", "--corpus", `${folder}/c`)
         expect(ends.document().findings).toMatchObject([{ law: "answer", message: "ended its thread with code 7" }])
       })
-    )
+    ).pipe(Effect.provideService(Patience, { callMillis: 500, candidateMillis: 100 }))
   )
 
   it.live("refuses what it cannot load and what it does not know", () =>

@@ -1,10 +1,9 @@
 /**
- * Traces: one line of JSON an episode, their digest, and the replay of recorded lifecycles.
+ * Traces: one line of JSON an episode, and their digest.
  *
  * A line is the episode record. The first line of a lifecycle says in `plan` how it was lived, so that a trace file alone
  * is enough to live it again; every line ends with a checksum of itself.
  */
-import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import type { Environment, Operation } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
@@ -12,11 +11,9 @@ import type { Episode, Lifecycle } from "../machines/episode.ts"
 import type { Fork } from "../machines/fork.ts"
 import type { Settings } from "../machines/lifecycle.ts"
 import { makePack, type Pack, type Phase } from "../machines/packs.ts"
-import { Policy } from "../policies/policy.ts"
 import { checksumLength, readCheckedLine } from "./checked-lines.ts"
 import { canonicalJson, type EpisodePlace, untimed } from "./episode-text.ts"
-import { journalEntry, replayPolicy } from "./journal.ts"
-import { type Plan, runLifecycle } from "./lifecycle.ts"
+import type { Plan } from "./lifecycle.ts"
 
 /** What a trace says of a plan, beside what its episodes say. */
 export interface RecordedPlan {
@@ -113,74 +110,15 @@ export const digestOf = (lifecycles: ReadonlyArray<Lifecycle>): string => {
   return digest.hex()
 }
 
-/** The first thing that is not as recorded. */
-export interface Difference {
-  readonly lifecycle: string
-  readonly kind: Episode["kind"] | undefined
-  readonly index: number | undefined
-  /** Where in the episode, such as `steps.1.feedback`. */
-  readonly field: string
-  readonly recorded: unknown
-  readonly replayed: unknown
-}
-
-/** Lives a recorded lifecycle again with the replies it got. Undefined when everything is as recorded, times aside. */
-export const replayLifecycle = Effect.fnUntraced(function* (lines: ReadonlyArray<TraceLine>, environment: Environment) {
+/** The plan by which a recorded lifecycle was lived. `lines` are all of its episodes. */
+export const planOfLines = (lines: ReadonlyArray<TraceLine>, environment: Environment): Plan => {
   const { plan: recorded, pack: id, run, seed } = lines[0]!
-  const plan = { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment), run }
-  const episodes = lines.map(({ plan: _plan, ...episode }) => episode)
-  const entry = journalEntry(
-    { id: lines[0]!.lifecycle, pack: id, run, attempt: plan.attempt, totalReward: 0, episodes },
-    plan
-  )
-  const policy = replayPolicy(entry, { name: "replay", style: plan.settings.style })
-  const replayed = yield* Effect.provideService(runLifecycle(plan), Policy, policy)
-  for (let i = 0; i < Math.max(episodes.length, replayed.episodes.length); i++) {
-    const [before, after] = [episodes[i], replayed.episodes[i]]
-    const { index, kind } = before ?? after!
-    if (before === undefined || after === undefined) {
-      const there = (episode: Episode | undefined) => (episode === undefined ? "no episode" : "an episode")
-      const difference: Difference = {
-        lifecycle: replayed.id,
-        kind,
-        index,
-        field: "",
-        recorded: there(before),
-        replayed: there(after)
-      }
-      return difference
-    }
-    const found = firstDifference(asItHappened(before), asItHappened(after))
-    if (found !== undefined) return { lifecycle: replayed.id, kind, index, ...found } satisfies Difference
-  }
-  return undefined
-})
+  return { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment), run }
+}
 
 const packOf = (id: string, seed: bigint, plan: RecordedPlan, environment: Environment): Pack => {
   const { baseSeed, environmentPositions, options, phase } = plan
   return makePack({ id, seed, baseSeed, phase, environment, options, environmentPositions }, (purpose, position) =>
     stream(baseSeed, phase, seed, purpose, position)
   )
-}
-
-/** What came first comes first, whatever order a file has it in. */
-const asItHappened = (episode: Episode): Omit<Episode, "timing"> => {
-  const { contextBefore, steps, task, ...rest } = untimed(episode)
-  return { task, contextBefore, steps, ...rest }
-}
-
-const firstDifference = (
-  recorded: unknown,
-  replayed: unknown,
-  path: ReadonlyArray<string> = []
-): Pick<Difference, "field" | "recorded" | "replayed"> | undefined => {
-  if (typeof recorded !== "object" || recorded === null || typeof replayed !== "object" || replayed === null) {
-    return recorded === replayed ? undefined : { field: path.join("."), recorded, replayed }
-  }
-  const [a, b] = [recorded, replayed] as [Record<string, unknown>, Record<string, unknown>]
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const found = firstDifference(a[key], b[key], [...path, key])
-    if (found !== undefined) return found
-  }
-  return undefined
 }

@@ -1,7 +1,7 @@
 /** Policies by what is written for POLICY: `scripted:NAME`, `openai:MODEL@URL`, a checkpoint folder, or a run folder. */
 import { Effect, FileSystem, Layer, type PlatformError, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
-import { makeInference } from "../actors/inference.ts"
+import { makeInference, type Speech } from "../actors/inference.ts"
 import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
 import { defaultRemote, makeRemote } from "../actors/remote.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
@@ -111,22 +111,31 @@ export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
   return yield* readCheckpoint(yield* policyFolderOf(path))
 })
 
-const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
-  const { environment, shards = 2, thinking } = options
+const readSpeech = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
+  const { environment, thinking } = options
   const checkpoint = yield* readPolicyFolder(path)
   const style = options.style ?? checkpoint.declares.style
   const chat = yield* openStyle(path, checkpoint, { environments: [environment], style, thinking })
   const { config, tokenizer } = checkpoint
+  const speech: Speech = { name: path, style, tokenizer, chat, thinking, maxPositions: config.maxPositions }
+  return { checkpoint, speech }
+})
+
+/** How the policy of a folder is spoken to, without the model. */
+export const openSpeech = (path: string, options: PolicyOptions) =>
+  Effect.map(readSpeech(path, options), ({ speech }) => speech)
+
+const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
+  const { checkpoint, speech } = yield* readSpeech(path, options)
+  const { config, declares } = checkpoint
   return Layer.effect(
     Policy,
     Effect.gen(function* () {
-      const workers = yield* makeModelWorkers(config, shards)
+      const workers = yield* makeModelWorkers(config, options.shards ?? 2)
       const weights = sharedWeights(config)
       weights.set(checkpoint.weights)
-      yield* workers.publish(0, weights)
-      const { maxPositions } = config
-      const model = { tokenizer, workers, maxPositions, policyVersion: () => 0 }
-      return yield* makeInference({ ...model, name: path, style, chat, thinking })
+      yield* workers.publish(declares.policyVersion, weights)
+      return yield* makeInference({ ...speech, workers, policyVersion: () => declares.policyVersion })
     })
   )
 })

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto"
 import { planGroups, rollout } from "../../src/actors/rollout.ts"
 import { type EpisodeTexts, simulate } from "../../src/actors/simulate.ts"
 import { canonicalJson, untimed } from "../../src/actors/episode-text.ts"
-import { digestOf, readTraceLine, replayLifecycle, traceLines } from "../../src/actors/trace.ts"
+import { digestOf, readTraceLine, traceLines } from "../../src/actors/trace.ts"
 import { defaultSettings } from "../../src/machines/lifecycle.ts"
 import { Policy } from "../../src/policies/policy.ts"
 import { scripted } from "../../src/policies/scripted.ts"
@@ -46,36 +46,6 @@ describe("a digest", () => {
 })
 
 describe("a trace", () => {
-  it.effect("replays as it was", () =>
-    Effect.gen(function* () {
-      const { lines } = yield* recorded
-      for (const lifecycle of lines) {
-        expect(lifecycle.every(({ intact }) => intact)).toBe(true)
-        expect(
-          yield* replayLifecycle(
-            lifecycle.map(({ line }) => line),
-            guess
-          )
-        ).toBeUndefined()
-      }
-    })
-  )
-
-  it.effect("names the first thing that a changed reply changes", () =>
-    Effect.gen(function* () {
-      const { lines } = yield* recorded
-      const changed = structuredClone(lines[0]!.map(({ line }) => line))
-      const step = changed[1]!.steps[0]! as { reply: string }
-      step.reply = step.reply.replace("door", "gate").replace("null", "nil")
-      expect(yield* replayLifecycle(changed, guess)).toMatchObject({
-        lifecycle: changed[0]!.lifecycle,
-        kind: "update",
-        index: 0,
-        field: "contextAfter"
-      })
-    })
-  )
-
   it.effect("says of a line that was altered anywhere that it was", () =>
     Effect.gen(function* () {
       const { lines } = yield* recorded

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
@@ -62,9 +62,9 @@ describe("simulate", () => {
     writeFileSync(file, text.replace(line, altered))
     const found = await replay()
     expect(found.code).toBe(1)
-    expect(found.stdout).toContain(`line 10 was altered: ${lifecycle}, solve 1`)
+    expect(found.stdout).toContain(`${file}:10 was altered: ${lifecycle}, solve 1`)
     expect(found.stdout).toMatch(
-      new RegExp(`^${lifecycle}, solve 1, steps\\.0\\.feedback: recorded "\\w+", replayed "\\w+"$`, "m")
+      new RegExp(`^${lifecycle}, solve 1, step 0, feedback: recorded "\\w+", replayed "\\w+"$`, "m")
     )
     expect(found.stderr).toBe("constellate: 1 of 12 lifecycles differ, 1 lines were altered\n")
     expect((await replay("--lifecycle", "eval-0000-0000002/0")).code).toBe(0)
@@ -104,6 +104,41 @@ describe("simulate", () => {
     }
   })
 
+  it("goes on in a next part when one is full, each a trace of whole lifecycles, and resumes from any of them", async () => {
+    const [whole, parts] = [join(folder, "single.jsonl"), join(folder, "parts.jsonl")]
+    const { digest } = JSON.parse((await simulate("--out", whole, "--json")).stdout)
+    const rotate = ["--rotate-mb", "0.03"]
+    const rotated = JSON.parse((await simulate("--out", parts, "--json", ...rotate)).stdout)
+    expect(rotated.digest).toBe(digest)
+    const names = () => [parts, ...[1, 2, 3, 4, 5, 6, 7, 8].map((n) => parts.replace(".jsonl", `.000${n}.jsonl`))]
+    const existing = names().filter((name) => existsSync(name))
+    expect(existing.length).toBeGreaterThan(3)
+    const untimed = (text: string) => text.replaceAll(/"timing":\{[^}]*\}|"checksum":"\w+"/g, "")
+    const textOf = (name: string) => untimed(readFileSync(name, "utf8"))
+    expect(existing.map(textOf).join("")).toBe(textOf(whole))
+    for (const name of existing) {
+      expect((await runCommandLine("replay", name, ...doors, "--json")).code).toBe(0)
+      if (name !== existing.at(-1)) expect(statSync(name).size).toBeGreaterThanOrEqual(30_000)
+    }
+    expect((await runCommandLine("replay", parts, ...doors)).stdout).toContain("12 lifecycles replayed")
+    expect((await runCommandLine("runs", "verify", parts)).stdout).toContain("84 lines of traces")
+
+    // A kill in the middle of the third part.
+    const third = readFileSync(existing[2]!)
+    for (const name of existing.slice(3)) rmSync(name)
+    writeFileSync(existing[2]!, third.subarray(0, Math.floor(third.length / 2)))
+    const resumed = JSON.parse((await simulate("--out", parts, "--resume", "--json", ...rotate)).stdout)
+    expect(resumed.digest).toBe(digest)
+    expect(existing.map(textOf).join("")).toBe(textOf(whole))
+
+    // A new trace does not write over parts of an old one.
+    rmSync(parts)
+    expect(await simulate("--out", parts)).toMatchObject({ code: 2, stderr: expect.stringContaining("exists already") })
+    const damaged = readFileSync(existing[1]!, "utf8").replace("door", "gate")
+    writeFileSync(existing[1]!, damaged)
+    expect((await runCommandLine("runs", "verify", existing[1]!)).stdout).toMatch(/parts\.0001\.jsonl:\d+: was altered/)
+  })
+
   it("resumes nothing that is not the beginning of this very simulation", async () => {
     const file = join(folder, "other.jsonl")
     await simulate("--out", file)
@@ -123,7 +158,7 @@ describe("simulate", () => {
     const verify = () => runCommandLine("runs", "verify", file)
     expect(await verify()).toMatchObject({
       code: 0,
-      stdout: `0 checkpoints and 84 lines of traces checked, 0 damaged\n`
+      stdout: `0 checkpoints, 84 lines of traces and 0 of journals checked, 0 damaged\n`
     })
     const lines = readFileSync(file, "utf8").split("\n")
     const damaged = [...lines.slice(0, 6), lines[6]!.replace("door", "gate"), "{}", ...lines.slice(8, 84)].join("\n")
@@ -134,11 +169,19 @@ describe("simulate", () => {
         `${file}:7: was altered`,
         `${file}:8: is not an episode with its checksum`,
         `${file}:84: is torn: it has no end`,
-        `0 checkpoints and 84 lines of traces checked, 3 damaged`,
+        `0 checkpoints, 84 lines of traces and 0 of journals checked, 3 damaged`,
         ""
       ].join("\n"),
       stderr: `constellate: 3 damaged in ${file}\n`
     })
+    const without = async (from: number, to: number) => {
+      writeFileSync(file, lines.toSpliced(from, to - from).join("\n"))
+      return (await verify()).stdout.split("\n")[0]
+    }
+    expect(await without(9, 10)).toBe(`${file}:10: does not follow the line before it: lines are missing`)
+    expect(await without(12, 14)).toContain(`${file}:13: begins a lifecycle, but the end of eval-0000-0000001/0`)
+    expect(await without(14, 28)).toBe(`${file}:15: begins a lifecycle, but 2 before it are missing`)
+    expect(await without(82, 84)).toBe(`${file}: ends within lifecycle eval-0000-0000011/0`)
   })
 
   it("does not write over a file", async () => {

@@ -39,8 +39,8 @@ const program = Effect.gen(function* () {
   const files = yield* FileSystem.FileSystem
   const journalFolder = yield* files.makeTempDirectoryScoped()
   const { config: model, tokenizer, weights: initial } = makeSpark(config, [frozenLakeObscure])
-  const workers = yield* makeModelWorkers(model, 2)
-  const buffer = weightBuffers(model)
+  const workers = yield* makeModelWorkers({ config: model }, 2)
+  const buffer = weightBuffers({ config: model })
   const weights = buffer()
   weights.set(initial)
   const learner = { policyVersion: 0, weights, buffer, moments: adamWState(weights.length) }

@@ -28,8 +28,11 @@ export interface Learner {
   moments: AdamWState
 }
 
-/** Padded tokens of a micro-batch: what stays in the processor's cache is fastest. */
-const budgetTokens = 1280
+interface BatchOptions {
+  readonly temperature: number
+  /** Padded tokens of a micro-batch: how sequences are cut changes their sum by rounding only. */
+  readonly budgetTokens: number
+}
 
 /**
  * Micro-batches are dealt to this many lanes, each of them summed by one worker. A constant, so that the order of the sum,
@@ -45,7 +48,7 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
   workers: ModelWorkers,
   version: number,
   rows: ReadonlyArray<Row>,
-  temperature: number
+  { budgetTokens, temperature }: BatchOptions
 ) {
   const batches = microBatches(rows, budgetTokens)
   const dealt = Array.from({ length: Math.min(lanes, batches.length) }, (_, lane) =>
@@ -69,7 +72,7 @@ export const batchLogprobs = Effect.fnUntraced(function* <Row extends ScoreRow>(
   workers: ModelWorkers,
   version: number,
   rows: ReadonlyArray<Row>,
-  temperature: number
+  { budgetTokens, temperature }: BatchOptions
 ) {
   const batches = microBatches(rows, budgetTokens)
   const results = yield* dealOut(workers, batches, (worker, batch) =>
@@ -114,12 +117,12 @@ export const learn = Effect.fnUntraced(function* <Row extends GradientRow>(
   learner: Learner,
   workers: ModelWorkers,
   rows: ReadonlyArray<Row>,
-  options: AdamWOptions & { readonly temperature: number }
+  options: AdamWOptions & BatchOptions
 ): Effect.fn.Return<
   { readonly gradientNorm: number; readonly logprobs: ReadonlyMap<Row, ReadonlyArray<number>> },
   ModelFailure | GradientNotFinite
 > {
-  const { gradient, logprobs } = yield* batchGradient(workers, learner.policyVersion, rows, options.temperature)
+  const { gradient, logprobs } = yield* batchGradient(workers, learner.policyVersion, rows, options)
   if (gradient === undefined) return { gradientNorm: 0, logprobs }
   const next = learner.buffer()
   const gradientNorm = adamWStep(learner.weights, gradient, learner.moments, options, next)

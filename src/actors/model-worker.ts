@@ -1,12 +1,11 @@
 /** The thread of one model: carries out calls one after the other. Nothing but a model lives here. */
 import { parentPort, workerData } from "node:worker_threads"
 import { type GradientRow, openModel } from "../kernels/model.ts"
-import type { TransformerConfig } from "../kernels/transformer.ts"
-import type { ModelAnswer, ModelCall } from "./model-workers.ts"
+import type { ModelAnswer, ModelCall, SharedModel } from "./model-workers.ts"
 
 const port = parentPort!
-const { config, threads } = workerData as { config: TransformerConfig; threads: number }
-const model = openModel(config, { threads })
+const { config, ...options } = workerData as SharedModel & { readonly threads: number }
+const model = openModel(config, options)
 
 /** The newest versions: a call may still ask for the one before. */
 const versions = new Map<number, Float32Array>()

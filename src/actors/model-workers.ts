@@ -7,8 +7,10 @@
  */
 import { Worker } from "node:worker_threads"
 import { Effect, Runtime, Schema } from "effect"
+import { type Frozen, versionSize } from "../kernels/lora.ts"
 import type { Generated, GenerateRow, GradientRow, ScoreRow } from "../kernels/model.ts"
-import { parameterCount, type TransformerConfig } from "../kernels/transformer.ts"
+import type { TransformerConfig } from "../kernels/transformer.ts"
+import { type Checkpoint, trainedWeights } from "../policies/checkpoint.ts"
 
 interface Run<Row> {
   readonly version: number
@@ -71,24 +73,46 @@ export interface ModelWorkers {
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
 export const keptVersions = 3
 
-/** A flat vector of all parameters in memory that threads share. */
-export const sharedWeights = (config: TransformerConfig): Float32Array =>
-  new Float32Array(new SharedArrayBuffer(4 * parameterCount(config)))
+/** A model as threads open it: what is large lies in memory that they share. */
+export interface SharedModel {
+  readonly config: TransformerConfig
+  /** With it, versions are those of adapters on this base. */
+  readonly frozen?: Frozen | undefined
+  /** See `ModelOptions`. */
+  readonly recompute?: boolean | undefined
+}
+
+/** Flat weights in memory that threads share. */
+const shared = (size: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * size))
+
+const share = (weights: Float32Array): Float32Array => {
+  if (weights.buffer instanceof SharedArrayBuffer) return weights
+  const copy = shared(weights.length)
+  copy.set(weights)
+  return copy
+}
+
+/** A policy as its model and the version that it is. */
+export const shareModel = (checkpoint: Checkpoint): { readonly model: SharedModel; readonly version: Float32Array } => {
+  const { adapter, config, weights } = checkpoint
+  const frozen = adapter && { lora: adapter.lora, base: share(weights) }
+  return { model: { config, frozen }, version: share(trainedWeights(checkpoint)) }
+}
 
 /**
  * Buffers for new versions, taken in turn: one more than the versions that workers hold. Fresh ones for each version would
  * pile up, since no thread feels the weight of memory that it shares.
  */
-export const weightBuffers = (config: TransformerConfig, kept = keptVersions): (() => Float32Array) => {
-  const ring = Array.from({ length: kept + 1 }, () => sharedWeights(config))
+export const weightBuffers = ({ config, frozen }: SharedModel, kept = keptVersions): (() => Float32Array) => {
+  const ring = Array.from({ length: kept + 1 }, () => shared(versionSize(config, frozen?.lora)))
   let turn = 0
   return () => ring[turn++ % ring.length]!
 }
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
-const openWorker = (config: TransformerConfig) => {
-  const worker = new Worker(entry, { workerData: { config, threads: 1 } })
+const openWorker = (model: SharedModel) => {
+  const worker = new Worker(entry, { workerData: { ...model, threads: 1 } })
   const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
   let calls = 0
   let ended: ModelFailure | undefined
@@ -136,9 +160,9 @@ const openWorker = (config: TransformerConfig) => {
  * Starts `count` workers of one thread each, which hold `kept` versions; closing the scope lets their last run end and
  * stops them.
  */
-export const makeModelWorkers = (config: TransformerConfig, count: number, kept = keptVersions) =>
+export const makeModelWorkers = (model: SharedModel, count: number, kept = keptVersions) =>
   Effect.acquireRelease(
-    Effect.sync(() => Array.from({ length: count }, () => openWorker(config))),
+    Effect.sync(() => Array.from({ length: count }, () => openWorker(model))),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   ).pipe(
     Effect.map((opened): ModelWorkers => ({

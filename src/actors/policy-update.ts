@@ -121,9 +121,10 @@ export const updatePolicy = Effect.fnUntraced(function* (
   learningRate: number
 ) {
   const { temperature } = config.rollout
+  const { budgetTokens } = config.learner
   const sequences = credited(lifecycles, credit)
   const stale = sequences.filter(({ policyVersion }) => policyVersion !== learner.policyVersion)
-  const scored = yield* batchLogprobs(workers, learner.policyVersion, stale, temperature)
+  const scored = yield* batchLogprobs(workers, learner.policyVersion, stale, { budgetTokens, temperature })
   const current = (sequence: Credited) => scored.get(sequence) ?? sequence.behaviourLogprobs
   const loss = policyLoss(
     sequences.map((sequence) => ({
@@ -144,7 +145,8 @@ export const updatePolicy = Effect.fnUntraced(function* (
   const { gradientNorm, logprobs } = yield* learn(learner, workers, rows, {
     ...config.optimizer,
     learningRate,
-    temperature
+    temperature,
+    budgetTokens
   })
   let logprobGap = 0
   for (const row of rows) {

@@ -1,5 +1,6 @@
 /** The configuration of a training run: what there is to set, its defaults and its presets. */
 import { Effect, Schema } from "effect"
+import { type LoraConfig, loraTargets } from "../kernels/lora.ts"
 import { neededStaleness, type Overlap } from "../machines/overlap.ts"
 
 const positive = Schema.Finite.check(Schema.isGreaterThan(0))
@@ -94,6 +95,31 @@ export const TrainingConfig = Schema.Struct({
     weightDecay: withDefault(share, 0, "Decoupled"),
     clipNorm: withDefault(positive, 1, "Largest norm of a gradient")
   }),
+  lora: Schema.optionalKey(
+    Schema.Struct({
+      rank: atLeast1.annotate({ description: "Rank of adapters, which are then all that is trained; needs a policy" }),
+      alpha: Schema.optionalKey(
+        positive.annotate({ description: "Adapters count alpha / rank; default: twice the rank" })
+      ),
+      targets: withDefault(
+        Schema.NonEmptyArray(Schema.Literals(loraTargets)),
+        [...loraTargets],
+        "Matrices that get an adapter"
+      )
+    })
+  ),
+  learner: section({
+    budgetTokens: withDefault(
+      atLeast1,
+      1280,
+      "Padded tokens of a micro-batch; changes results by rounding only. What stays in the processor's cache is fastest"
+    ),
+    recompute: withDefault(
+      Schema.Boolean,
+      false,
+      "Make the inner values of layers anew for the gradient: less memory, about a third more work, no other result"
+    )
+  }),
   async: section({
     staleness: withDefault(count, 0, "Oldest policy to learn from, in updates behind the newest; 0 takes turns"),
     ahead: Schema.optionalKey(
@@ -114,6 +140,14 @@ export const TrainingConfig = Schema.Struct({
   checkpointEvery: withDefault(atLeast1, 20, "Policy updates between checkpoints")
 })
 export type TrainingConfig = typeof TrainingConfig.Type
+
+/** The adapters that are trained, if any. */
+export const loraOf = ({ lora }: TrainingConfig): LoraConfig | undefined =>
+  lora && {
+    rank: lora.rank,
+    alpha: lora.alpha ?? 2 * lora.rank,
+    targets: loraTargets.filter((target) => lora.targets.includes(target))
+  }
 
 /** How rollouts run ahead; what is left open reaches as far as the staleness allows. */
 export const overlapOf = ({ async }: TrainingConfig): Overlap => ({

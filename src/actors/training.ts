@@ -16,7 +16,13 @@ import { course, courseMachine, type CourseSnapshot } from "../machines/learner.
 import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
 import { chooseGroups, type Held, oldestSampler, sampledAfter } from "../machines/overlap.ts"
 import type { Chat } from "../policies/chat.ts"
-import { type Checkpoint, readCheckpoint, writeCheckpoint } from "../policies/checkpoint.ts"
+import {
+  type Checkpoint,
+  readCheckpoint,
+  trainedWeights,
+  withTrained,
+  writeCheckpoint
+} from "../policies/checkpoint.ts"
 import { Policy } from "../policies/policy.ts"
 import { makeBatches } from "./batches.ts"
 import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
@@ -26,7 +32,7 @@ import { type Evaluation, evaluate } from "./evaluate.ts"
 import { makeVersions } from "./inference.ts"
 import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
-import { keptVersions, makeModelWorkers, type ModelWorkers, weightBuffers } from "./model-workers.ts"
+import { keptVersions, makeModelWorkers, type ModelWorkers, shareModel, weightBuffers } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
 import { faultOf, freshPacks, planGroups, shareOf, type TaskSet } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
@@ -116,7 +122,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   let { at, tokens } = begun
   const overlap = overlapOf(config)
   const overlaps = oldestSampler(overlap) > 0
-  const { config: model, tokenizer } = policy
+  const { model, tokenizer } = { ...begun, ...policy }
   const settings: Settings = {
     ...defaultSettings,
     style: config.style,
@@ -146,7 +152,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
     chat: options.chat,
     thinking: config.thinking,
     workers: sampling,
-    maxPositions: model.maxPositions,
+    maxPositions: policy.config.maxPositions,
     policyVersion: () => learner.policyVersion
   })
   const agent = policyOf()
@@ -164,7 +170,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
       const { context, value } = at
       const { step, update, recall } = context
       const declares = { ...policy.declares, environments: config.environments, policyVersion: learner.policyVersion }
-      yield* writeCheckpoint(path, { ...policy, weights: learner.weights, declares })
+      yield* writeCheckpoint(path, { ...withTrained(policy, learner.weights), declares })
       const shape = [learner.weights.length]
       const moments = encodeSafetensors([
         ["first", { shape, data: learner.moments.first }],
@@ -463,7 +469,7 @@ const isWarmStart = ({ value }: CourseSnapshot): boolean => value === "drilling"
 const begin = Effect.fnUntraced(function* ({
   config,
   folder,
-  policy
+  policy: given
 }: Pick<TrainingOptions<never>, "config" | "folder" | "policy">) {
   const { maximum, minimum, recall, settle } = config.warmStart
   const plan = {
@@ -473,23 +479,30 @@ const begin = Effect.fnUntraced(function* ({
     skipWarmStart: config.policy !== ""
   }
   const kept = keptVersions + oldestSampler(overlapOf(config))
+  /** What is frozen lies in shared memory, and nowhere else. */
+  const opened = (checkpoint: Checkpoint) => {
+    const { model } = shareModel(checkpoint)
+    const policy = model.frozen === undefined ? checkpoint : { ...checkpoint, weights: model.frozen.base }
+    return { model: { ...model, recompute: config.learner.recompute }, policy }
+  }
   const saved = yield* folder.lastCheckpoint
   const found = Option.isSome(saved) ? saved : yield* lastCheckpoint(folder.at(warmStartFolder))
   if (Option.isNone(found)) {
     yield* folder.rewind(warmStartFile, () => false)
     yield* folder.rewind(metricsFile, () => false)
-    const buffer = weightBuffers(policy.config, kept)
+    const { model, policy } = opened(given)
+    const buffer = weightBuffers(model, kept)
     const weights = buffer()
-    weights.set(policy.weights)
+    weights.set(trainedWeights(policy))
     const learner: Learner = { policyVersion: 0, weights, buffer, moments: adamWState(weights.length) }
-    return { at: course.initial(plan)[0], learner, policy, tokens: 0, samplers: [], held: [] }
+    return { at: course.initial(plan)[0], learner, model, policy, tokens: 0, samplers: [], held: [] }
   }
   const files = yield* FileSystem.FileSystem
   const { path } = found.value
-  const resumedPolicy = yield* readCheckpoint(path)
+  const { model, policy } = opened(yield* readCheckpoint(path))
   const state = yield* Schema.decodeUnknownEffect(SavedState)(yield* files.readFileString(`${path}/${stateFile}`))
   const moments = decodeSafetensors(yield* files.readFile(`${path}/${optimizerFile}`))
-  const buffer = weightBuffers(resumedPolicy.config, kept)
+  const buffer = weightBuffers(model, kept)
   const older = (yield* files.exists(`${path}/${samplersFile}`))
     ? decodeSafetensors(yield* files.readFile(`${path}/${samplersFile}`))
     : undefined
@@ -499,7 +512,7 @@ const begin = Effect.fnUntraced(function* ({
     return { update, policyVersion, weights }
   })
   const weights = buffer()
-  weights.set(resumedPolicy.weights)
+  weights.set(trainedWeights(policy))
   const learner: Learner = {
     policyVersion: state.policyVersion,
     weights,
@@ -515,7 +528,7 @@ const begin = Effect.fnUntraced(function* ({
   }) as CourseSnapshot
   // A run that was given more updates goes on where it had finished.
   const at = state.value === "finished" && update < config.updates ? resumed(snapshot) : snapshot
-  return { at, learner, policy: resumedPolicy, tokens: state.tokens, samplers, held: state.held ?? [] }
+  return { at, learner, model, policy, tokens: state.tokens, samplers, held: state.held ?? [] }
 })
 
 const resumed = (snapshot: CourseSnapshot): CourseSnapshot =>

@@ -26,7 +26,8 @@ export const imitate = Effect.fnUntraced(function* (
   const { gradientNorm, logprobs } = yield* learn(learner, workers, rows, {
     ...config.optimizer,
     learningRate,
-    temperature: 1
+    temperature: 1,
+    budgetTokens: config.learner.budgetTokens
   })
   let loss = 0
   let recall = 0

@@ -3,7 +3,7 @@ import { Effect, Schema } from "effect"
 import { Argument, Command } from "effect/cli"
 import { basename, resolve } from "node:path"
 import { startInference } from "../actors/inference.ts"
-import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
+import { makeModelWorkers, shareModel } from "../actors/model-workers.ts"
 import { serve as listen } from "../actors/serve.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { WrongInput } from "./failure.ts"
@@ -55,10 +55,9 @@ export const serve = Command.make(
       Effect.gen(function* () {
         const { config, tokenizer } = checkpoint
         const { policyVersion } = checkpoint.declares
-        const workers = yield* makeModelWorkers(config, options.shards)
-        const weights = sharedWeights(config)
-        weights.set(checkpoint.weights)
-        yield* workers.publish(policyVersion, weights)
+        const shared = shareModel(checkpoint)
+        const workers = yield* makeModelWorkers(shared.model, options.shards)
+        yield* workers.publish(policyVersion, shared.version)
         const model = options.name ?? basename(resolve(policy))
         const actor = { name: model, workers, end: chat.ends[0]!, policyVersion: () => policyVersion }
         const url = yield* listen({

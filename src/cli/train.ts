@@ -1,15 +1,17 @@
 /** `constellate train`: from task sets to a better policy, in a run folder that can be resumed. */
 import { Clock, Effect, FileSystem, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { type Evaluation, evaluate } from "../actors/evaluate.ts"
 import type { TaskSet } from "../actors/rollout.ts"
-import { createRun, openRun, type RunFolder } from "../actors/run-folder.ts"
+import { createRun, openRun, policyFolderOf, type RunFolder } from "../actors/run-folder.ts"
 import { makeSpark } from "../actors/spark.ts"
 import { train as trainPolicy, type TrainingNews } from "../actors/training.ts"
-import { overlapOf, presets, TrainingConfig } from "../actors/training-config.ts"
+import { loraOf, overlapOf, presets, TrainingConfig } from "../actors/training-config.ts"
+import { initializeAdapter, type LoraConfig } from "../kernels/lora.ts"
 import { defaultSettings } from "../machines/lifecycle.ts"
 import { neededStaleness } from "../machines/overlap.ts"
+import type { Checkpoint } from "../policies/checkpoint.ts"
 import { layerScripted } from "../policies/scripted.ts"
 import { fromFile, fromObject, printConfig, resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { openTaskSet } from "./environments.ts"
@@ -60,7 +62,7 @@ export const train = Command.make(
             config,
             taskSets.map(({ environment }) => environment)
           )
-        : yield* readPolicyFolder(config.policy)
+        : yield* adapted(config, yield* readPolicyFolder(config.policy))
     const chat = yield* openStyle(config.policy, policy, {
       environments: taskSets.map(({ environment }) => environment),
       style: config.style,
@@ -169,7 +171,11 @@ const readRunConfig = Effect.fnUntraced(function* (path: string) {
   }
 })
 
-const checkModel = Effect.fnUntraced(function* ({ model }: TrainingConfig) {
+const checkModel = Effect.fnUntraced(function* ({ lora, model, policy }: TrainingConfig) {
+  if (lora !== undefined && policy === "") {
+    const expected = "nothing, or a policy to start from (--policy DIR): of a new one everything is trained"
+    return yield* new WrongInput({ field: "lora", value: lora, expected })
+  }
   const { headSize, heads, keyValueHeads } = model
   if (heads % keyValueHeads !== 0) {
     const expected = `a divisor of model.heads, which is ${heads}`
@@ -178,6 +184,23 @@ const checkModel = Effect.fnUntraced(function* ({ model }: TrainingConfig) {
   if (headSize % 2 !== 0) {
     return yield* new WrongInput({ field: "model.headSize", value: headSize, expected: "an even number" })
   }
+})
+
+/** A policy of whose weights adapters alone are trained: new ones, or those that it has. */
+const adapted = Effect.fnUntraced(function* (config: TrainingConfig, policy: Checkpoint) {
+  const lora = loraOf(config)
+  if (lora === undefined) return policy
+  const { adapter } = policy
+  if (adapter === undefined) {
+    const base = resolve(yield* policyFolderOf(config.policy))
+    const weights = initializeAdapter(policy.config, lora, config.seed, "lora")
+    return { ...policy, adapter: { base, lora, weights } }
+  }
+  const same = (key: keyof LoraConfig) => JSON.stringify(adapter.lora[key]) === JSON.stringify(lora[key])
+  const other = (["rank", "alpha", "targets"] as const).find((key) => !same(key))
+  if (other === undefined) return policy
+  const expected = `${JSON.stringify(adapter.lora[other])}, as in the adapters of ${config.policy}, or other ones on a merged model (constellate runs merge)`
+  return yield* new WrongInput({ field: `lora.${other}`, value: lora[other], expected })
 })
 
 /** Settings under which something would have to be thrown away for its age, or that would change nothing, are refused. */

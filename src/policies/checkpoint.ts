@@ -39,6 +39,15 @@ export interface Checkpoint {
   readonly declares: Declaration
 }
 
+/** The numbers by which versions of this policy differ: those of its adapters, or all parameters. */
+export const trainedWeights = ({ adapter, weights }: Checkpoint): Float32Array => adapter?.weights ?? weights
+
+/** The checkpoint with other such numbers. */
+export const withTrained = (checkpoint: Checkpoint, trained: Float32Array): Checkpoint =>
+  checkpoint.adapter === undefined
+    ? { ...checkpoint, weights: trained }
+    : { ...checkpoint, adapter: { ...checkpoint.adapter, weights: trained } }
+
 const configFile = "config.json"
 const tokenizerFile = "tokenizer.json"
 const tokenizerConfigFile = "tokenizer_config.json"

@@ -28,8 +28,8 @@ describe("model workers", () => {
     const versions = 500
     const grown = await run(
       Effect.gen(function* () {
-        const workers = yield* makeModelWorkers(config, 2)
-        const buffer = weightBuffers(config)
+        const workers = yield* makeModelWorkers({ config }, 2)
+        const buffer = weightBuffers({ config })
         const initial = initialize(config, "published")
         const publishAndAsk = Effect.fnUntraced(function* (version: number) {
           const weights = buffer()
@@ -51,8 +51,8 @@ describe("model workers", () => {
   it("answer with the version that a call names, as long as it is among the newest", async () => {
     const answers = await run(
       Effect.gen(function* () {
-        const workers = yield* makeModelWorkers(config, 1)
-        const buffer = weightBuffers(config)
+        const workers = yield* makeModelWorkers({ config }, 1)
+        const buffer = weightBuffers({ config })
         for (let version = 0; version < 4; version++) {
           const weights = buffer()
           weights.set(initialize(config, "version", version))

@@ -2,7 +2,7 @@
 import { Effect, FileSystem, Layer, type PlatformError, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { makeInference, type Speech } from "../actors/inference.ts"
-import { makeModelWorkers, sharedWeights } from "../actors/model-workers.ts"
+import { makeModelWorkers, shareModel } from "../actors/model-workers.ts"
 import { defaultRemote, makeRemote } from "../actors/remote.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
@@ -93,6 +93,10 @@ const openRemote = Effect.fnUntraced(function* (
 
 const withoutPassword = (text: string): string => text.replace(/\/\/[^/@]*@/, "//...@")
 
+/** What tells one policy from another, for results that are kept: of a run folder the checkpoint that is meant now. */
+export const policyIdentity = (text: string) =>
+  /^(scripted|openai):/.test(text) ? Effect.succeed(text) : policyFolderOf(text)
+
 /** The policy folder that a path means: itself, or the last checkpoint of a run. */
 export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
@@ -127,14 +131,13 @@ export const openSpeech = (path: string, options: PolicyOptions) =>
 
 const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
   const { checkpoint, speech } = yield* readSpeech(path, options)
-  const { config, declares } = checkpoint
+  const { declares } = checkpoint
   return Layer.effect(
     Policy,
     Effect.gen(function* () {
-      const workers = yield* makeModelWorkers(config, options.shards ?? 2)
-      const weights = sharedWeights(config)
-      weights.set(checkpoint.weights)
-      yield* workers.publish(declares.policyVersion, weights)
+      const { model, version } = shareModel(checkpoint)
+      const workers = yield* makeModelWorkers(model, options.shards ?? 2)
+      yield* workers.publish(declares.policyVersion, version)
       return yield* makeInference({ ...speech, workers, policyVersion: () => declares.policyVersion })
     })
   )

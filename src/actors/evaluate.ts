@@ -14,7 +14,7 @@ import type { Episode, Lifecycle } from "../machines/episode.ts"
 import { isFault, type Settings } from "../machines/lifecycle.ts"
 import type { Pack, Strategy } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
-import { freshPacks, liveOut, type RolloutOptions, type TaskSet } from "./rollout.ts"
+import { freshPacks, liveOut, type PackSeeds, type RolloutOptions, type TaskSet } from "./rollout.ts"
 
 /** Which context is in force: the agent's own, always the initial one, another pack's, or the truth. */
 export type ContextControl = "own" | "none" | "foreign" | "oracle"
@@ -32,6 +32,10 @@ export interface EvaluationOptions extends Pick<RolloutOptions, "concurrency" | 
   /** How many seeds, one after the other; their packs are pooled. */
   readonly seeds: number
   readonly settings: Settings
+  /** Default `runtime`. */
+  readonly packSeeds?: PackSeeds
+  /** The packs of a seed, instead of fresh ones: `packs` of them. */
+  readonly given?: (baseSeed: number) => ReadonlyArray<Pack>
 }
 
 export interface Evaluation {
@@ -83,12 +87,13 @@ export const lifecyclesOf = ({
 
 export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.Effect<Evaluation, never, Policy> =
   Effect.fnUntraced(function* (taskSet, options) {
-    const { context, packSize, seed, seeds, strategy } = options
+    const { context, given, packSeeds = "runtime", packSize, seed, seeds, strategy } = options
     const { name, style } = yield* Policy
     const lives: Array<Life> = []
     for (let baseSeed = seed; baseSeed < seed + seeds; baseSeed++) {
       const count = options.packs
-      const packs = freshPacks(taskSet, { phase: "eval", baseSeed, epoch: 0, count, size: packSize, strategy })
+      const at = { phase: "eval", baseSeed, epoch: 0, count, size: packSize, strategy, seeds: packSeeds } as const
+      const packs = given?.(baseSeed) ?? freshPacks(taskSet, at)
       lives.push(...(yield* liveUnder(context, packs, { ...options, settings: { ...options.settings, style } })))
     }
     return {
@@ -100,7 +105,7 @@ export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.
       context,
       seed,
       seeds,
-      ...measure(lives, packSize, seed)
+      ...measure(lives, packSize, seed, given === undefined ? lives.length : options.packs)
     }
   })
 

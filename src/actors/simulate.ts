@@ -10,9 +10,10 @@ import { createHash } from "node:crypto"
 import type { Outcome } from "../environment.ts"
 import type { Episode } from "../machines/episode.ts"
 import { isFault, type Settings } from "../machines/lifecycle.ts"
+import type { Pack, Strategy } from "../machines/packs.ts"
 import { type EpisodePlace, makeEpisodeText } from "./episode-text.ts"
 import { liveThrough, type Plan } from "./lifecycle.ts"
-import { freshPacks, type TaskSet } from "./rollout.ts"
+import { freshPacks, type PackSeeds, type TaskSet } from "./rollout.ts"
 import { makeScheduler } from "./scheduler.ts"
 
 export type TextDigest = ReturnType<typeof makeTextDigest>
@@ -22,6 +23,12 @@ export interface Living {
   readonly packSize: number
   readonly seed: number
   readonly settings: Settings
+  /** The packs, instead of fresh ones. */
+  readonly packs?: ReadonlyArray<Pack> | undefined
+  /** Of fresh packs; default `cod`. */
+  readonly strategy?: Strategy
+  /** Of fresh packs; default `runtime`. */
+  readonly packSeeds?: PackSeeds
 }
 
 export interface Tally {
@@ -94,9 +101,10 @@ export const makeTextDigest = () => {
   }
 }
 
-export const planOf = (taskSet: TaskSet, { packSize: size, seed, settings }: Living, number: number): Plan => {
-  const packs = freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count: 1, size, first: number })
-  return { pack: packs[0]!, run: 0, settings }
+export const planOf = (taskSet: TaskSet, living: Living, number: number): Plan => {
+  const { packs, packSeeds: seeds = "runtime", packSize: size, seed: baseSeed, settings, strategy = "cod" } = living
+  const at = { phase: "eval", baseSeed, epoch: 0, count: 1, size, strategy, seeds, first: number } as const
+  return { pack: packs?.[number] ?? freshPacks(taskSet, at)[0]!, run: 0, settings }
 }
 
 export interface RangeOptions<E, R> extends Living {

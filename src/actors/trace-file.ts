@@ -63,7 +63,7 @@ export interface Known {
  */
 export const openTraceFile = Effect.fnUntraced(function* (
   path: string,
-  plan: RecordedPlan,
+  planAt: (lifecycle: number) => RecordedPlan,
   { known, rotateBytes = Infinity }: { readonly known?: Known | undefined; readonly rotateBytes?: number | undefined }
 ) {
   const files = yield* FileSystem.FileSystem
@@ -85,6 +85,7 @@ export const openTraceFile = Effect.fnUntraced(function* (
 
   /** Lines of the lifecycle at hand, and lifecycles that wait for the disk. */
   let lines: Array<Buffer> = []
+  let lifecycle = known?.lifecycles ?? 0
   let ready: Array<Buffer> = []
   let waiting = 0
   let failure: PlatformError.PlatformError | undefined
@@ -143,8 +144,11 @@ export const openTraceFile = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.ignore(close))
 
   const write = ({ bytes: text, first, last, places }: EpisodeTexts) => {
-    for (const [i, place] of places.entries()) lines.push(traceLine(text, place, first && i === 0 ? plan : undefined))
+    for (const [i, place] of places.entries()) {
+      lines.push(traceLine(text, place, first && i === 0 ? planAt(lifecycle) : undefined))
+    }
     if (!last) return undefined
+    lifecycle++
     const whole = Buffer.concat(lines)
     lines = []
     ready.push(whole)
@@ -162,7 +166,7 @@ export const openTraceFile = Effect.fnUntraced(function* (
 export const readKnown = Effect.fnUntraced(function* (
   path: string,
   expected: {
-    readonly plan: RecordedPlan
+    readonly planAt: (lifecycle: number) => RecordedPlan
     readonly environment: string
     readonly packSize: number
     readonly most: number
@@ -170,8 +174,9 @@ export const readKnown = Effect.fnUntraced(function* (
 ) {
   const tally = emptyTally()
   const digest = makeTextDigest()
-  const planned = canonicalJson(expected.plan)
   const parts = yield* partsOf(path)
+  let plan: RecordedPlan | undefined
+  let planned = ""
   let lifecycles = 0
   let [part, bytes] = [0, 0]
   let read = { file: path, bytes: 0 }
@@ -191,6 +196,8 @@ export const readKnown = Effect.fnUntraced(function* (
       }
       const { line } = found
       if (episodes.length === 0) {
+        const next = expected.planAt(lifecycles)
+        if (plan !== next) planned = canonicalJson((plan = next))
         if (line.environment !== expected.environment || canonicalJson(line.plan) !== planned) {
           return yield* fail(at, `line ${number} belongs to another simulation`)
         }

@@ -10,7 +10,7 @@ import { stream } from "../kernels/random.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
 import type { Fork } from "../machines/fork.ts"
 import type { Settings } from "../machines/lifecycle.ts"
-import { makePack, type Pack, type Phase } from "../machines/packs.ts"
+import { givenPack, makePack, type Pack, type Phase } from "../machines/packs.ts"
 import { checksumLength, readCheckedLine } from "./checked-lines.ts"
 import { canonicalJson, type EpisodePlace, untimed } from "./episode-text.ts"
 import type { Plan } from "./lifecycle.ts"
@@ -27,6 +27,8 @@ export interface RecordedPlan {
   readonly contexts?: ReadonlyArray<string>
   readonly tasks?: number
   readonly forks?: ReadonlyArray<Fork>
+  /** Hidden knowledge that was handed in, not drawn. The tasks are those of the episodes. */
+  readonly given?: NonNullable<Pack["given"]>
   /** Operators around the environment, where there are any. */
   readonly dynamics?: ReadonlyArray<Operation>
   /** As given on the command line, where it is known. */
@@ -77,7 +79,8 @@ export const recordedPlan = ({
   ...(contexts === undefined ? {} : { contexts }),
   ...(tasks === undefined ? {} : { tasks }),
   ...(forks === undefined ? {} : { forks }),
-  ...(pack.environment.dynamics === undefined ? {} : { dynamics: pack.environment.dynamics })
+  ...(pack.environment.dynamics === undefined ? {} : { dynamics: pack.environment.dynamics }),
+  ...(pack.given === undefined ? {} : { given: pack.given })
 })
 
 /** The line, and whether it is as it was written; undefined when it is not a line of a trace at all. */
@@ -113,12 +116,20 @@ export const digestOf = (lifecycles: ReadonlyArray<Lifecycle>): string => {
 /** The plan by which a recorded lifecycle was lived. `lines` are all of its episodes. */
 export const planOfLines = (lines: ReadonlyArray<TraceLine>, environment: Environment): Plan => {
   const { plan: recorded, pack: id, run, seed } = lines[0]!
-  return { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment), run }
+  const tasks = lines.filter(({ kind }) => kind === "solve").map(({ task }) => task)
+  return { ...recorded!, pack: packOf(id, BigInt(seed), recorded!, environment, tasks), run }
 }
 
-const packOf = (id: string, seed: bigint, plan: RecordedPlan, environment: Environment): Pack => {
-  const { baseSeed, environmentPositions, options, phase } = plan
-  return makePack({ id, seed, baseSeed, phase, environment, options, environmentPositions }, (purpose, position) =>
-    stream(baseSeed, phase, seed, purpose, position)
-  )
+const packOf = (
+  id: string,
+  seed: bigint,
+  plan: RecordedPlan,
+  environment: Environment,
+  tasks: ReadonlyArray<unknown>
+): Pack => {
+  const { baseSeed, environmentPositions, given, options, phase } = plan
+  const pack = { id, seed, baseSeed, phase, environment, options, environmentPositions }
+  return given === undefined
+    ? makePack(pack, (purpose, position) => stream(baseSeed, phase, seed, purpose, position))
+    : givenPack(pack, given, tasks)
 }

@@ -1,17 +1,23 @@
 /** `constellate eval`: success and reward by position. */
-import { Clock, Effect, Schema } from "effect"
-import { Argument, Command } from "effect/cli"
+import { Clock, Effect, FileSystem, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { join } from "node:path"
+import { writeDurably } from "../actors/durable-file.ts"
 import { contextControls, evaluate as evaluateTaskSet, type Evaluation, lifecyclesOf } from "../actors/evaluate.ts"
 import type { Interval } from "../kernels/statistics.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { strategies } from "../machines/packs.ts"
-import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
-import { type Chosen, env, openTaskSet } from "./environments.ts"
-import { WrongInput } from "./failure.ts"
+import { resolveConfig, type Setting, settingOptions, settingsOf } from "./config.ts"
+import { type Chosen, envs, openTaskSet } from "./environments.ts"
+import { UnknownName, WrongInput } from "./failure.ts"
 import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
 import { answer, json, table } from "./output.ts"
-import { openPolicy, policyFields } from "./policy.ts"
+import { openPolicy, policyFields, policyIdentity } from "./policy.ts"
 import { progress } from "./progress.ts"
+import { lifecyclesOfSuite, runSuite } from "./suite.ts"
+import { evaluationPage, type Reported, reportText } from "./suite-report.ts"
+import { type Suite, type SuiteName, suiteNames, suites } from "./suites.ts"
+import { packingFields, packTasks, readTaskFile, type TaskFile } from "./task-packs.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -19,12 +25,13 @@ const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
 const count = (description: string) => Schema.Int.check(Schema.isGreaterThan(0)).annotate({ description })
 
 const EvalConfig = Schema.Struct({
-  packs: withDefault(count("Packs for each seed; default 128"), 128),
-  packSize: withDefault(count("Tasks of a pack; default 8"), 8),
+  packs: Schema.optionalKey(count("Packs for each seed; default 128, all of --tasks, or what the suite has")),
+  packSize: Schema.optionalKey(count("Tasks of a pack; default 8, or what the file of --tasks has")),
   strategy: withDefault(
     Schema.Literals(strategies).annotate({ description: "Packs: cod (default), ralph-sample or ralph-full" }),
     "cod"
   ),
+  ...packingFields,
   context: withDefault(
     Schema.Literals(contextControls).annotate({
       description: "Context in force: own (default), none, foreign or oracle"
@@ -36,7 +43,7 @@ const EvalConfig = Schema.Struct({
     1
   ),
   seed: withDefault(Schema.Int.annotate({ description: "First seed; default 1" }), 1),
-  seeds: withDefault(count("How many seeds, their packs pooled; default 1"), 1),
+  seeds: Schema.optionalKey(count("How many seeds, their packs pooled; default 1, of suites 3")),
   concurrency: withDefault(count("Lifecycles in flight; default 256"), 256),
   ...policyFields,
   lifecycle: LifecycleConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
@@ -44,35 +51,33 @@ const EvalConfig = Schema.Struct({
 
 type EvalConfig = typeof EvalConfig.Type
 
+const optional = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
 export const evaluate = Command.make(
   "eval",
   {
     policy: Argument.String("policy").pipe(
       Argument.withDescription("scripted:NAME, a checkpoint folder, a run folder, or openai:MODEL@URL")
     ),
-    env,
+    env: envs,
+    tasks: optional("tasks", "FILE", "Tasks as env tasks writes them, instead of drawn ones"),
+    suite: optional("suite", suiteNames.join("|"), "The published environments, packs, temperature and limits"),
+    out: optional("out", "FILE.html|DIR", "Write a page with charts; into a folder (suites only), finished parts too"),
     json,
     ...settingOptions(EvalConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, policy, ...given }) {
+  Effect.fnUntraced(function* (given) {
     const settings = yield* settingsOf(given)
     const config = yield* resolveConfig(
       EvalConfig,
       settings.filter(({ path }) => path[0] !== "environment")
     )
-    if (config.context === "foreign" && config.packs < 2) {
-      return yield* new WrongInput({
-        field: "packs",
-        value: config.packs,
-        expected: "at least 2, to have another pack"
-      })
-    }
-    const taskSets = yield* Effect.forEach(env, (text, id) => openTaskSet(text, id, settings))
-    const evaluations = yield* Effect.scoped(
-      Effect.forEach(taskSets, (taskSet) => evaluateWith(policy, taskSet, config))
-    )
-    const document = evaluations.length === 1 ? evaluations[0] : evaluations
-    yield* answer(json, document, () => evaluations.map(report).join("\n\n"))
+    const reported = yield* Option.isSome(given.suite)
+      ? Effect.scoped(bySuite(given, given.suite.value, settings, config))
+      : byEnvironment(given, settings, config)
+    if (Option.isSome(given.out)) yield* write(given.out.value, reported)
+    yield* answer(given.json, reported.document, () => reported.text)
   })
 ).pipe(
   Command.withDescription("Success and reward by position, on packs that no training sees"),
@@ -84,22 +89,216 @@ export const evaluate = Command.make(
     {
       command: "constellate eval scripted:careful --env frozen-lake-obscure:hard --context none --json",
       description: "The same on larger maps, without what it wrote"
+    },
+    {
+      command: "constellate eval scripted:careful --suite 8b-a --packs 50 --out suite.html",
+      description: "A published suite under all context controls, on fewer packs"
+    },
+    {
+      command: "constellate eval scripted:careful --tasks tasks.jsonl --pack-size 4",
+      description: "On tasks of a file"
     }
   ])
 )
 
 export const evalCommand = evaluate
 
-const evaluateWith = Effect.fnUntraced(function* (policy: string, taskSet: Chosen, config: EvalConfig) {
+interface Given {
+  readonly policy: string
+  readonly env: ReadonlyArray<string>
+  readonly tasks: Option.Option<string>
+  readonly suite: Option.Option<string>
+  readonly out: Option.Option<string>
+}
+
+/** What is written and printed at the end. */
+interface Outcome {
+  readonly document: unknown
+  readonly text: string
+  readonly page: Reported
+}
+
+const write = Effect.fnUntraced(function* (out: string, { document, page }: Outcome) {
+  const files = yield* FileSystem.FileSystem
+  if (isPage(out)) return yield* files.writeFileString(out, evaluationPage(page))
+  yield* writeDurably(join(out, "suite.json"), `${JSON.stringify(document, null, 2)}\n`)
+  yield* writeDurably(join(out, "report.html"), evaluationPage(page))
+})
+
+const isPage = (out: string): boolean => out.endsWith(".html")
+
+/** What may be said beside `--suite`, which fixes the rest. */
+const mayAccompanySuite = [
+  ...["packs", "seed", "seeds", "concurrency", "style", "thinking", "remote"],
+  ...["lifecycle.replySeconds", "lifecycle.environmentSeconds"]
+]
+
+const bySuite = Effect.fnUntraced(function* (
+  { env, out, policy, tasks }: Given,
+  name: string,
+  settings: ReadonlyArray<Setting>,
+  config: EvalConfig
+) {
+  const suite: Suite | undefined = suites[name as SuiteName]
+  if (!suiteNames.includes(name as SuiteName)) {
+    return yield* new UnknownName({ kind: "suite", name, valid: suiteNames })
+  }
+  const refused =
+    env.length > 0
+      ? "--env"
+      : Option.isSome(tasks)
+        ? "--tasks"
+        : settings
+            .map(({ path }) => path.join("."))
+            .find((key) => !mayAccompanySuite.some((known) => key === known || key.startsWith(`${known}.`)))
+  if (refused !== undefined) {
+    const expected = `nothing beside --suite, which fixes it; ${mayAccompanySuite.join(", ")} may be set`
+    return yield* new WrongInput({ field: refused, value: "given", expected })
+  }
+  const { maxTokens, temperature, tokenLimit } = suite
+  const { concurrency, lifecycle, packs = suite.packs, seed, seeds = 3 } = config
+  if (packs < 2) return yield* onePack(packs)
+  const report = yield* reporter(`suite ${name}`, lifecyclesOfSuite(suite, packs, seeds))
+  const folder = Option.getOrUndefined(out)
+  const parts = yield* runSuite({
+    name,
+    suite,
+    policy: yield* policyIdentity(policy),
+    policyOptions: policyOptionsOf(config),
+    settings: lifecycleSettings({ ...lifecycle, maxTokens, tokenLimit }, temperature),
+    packs,
+    seed,
+    seeds,
+    concurrency,
+    folder: folder === undefined || isPage(folder) ? undefined : folder,
+    onLifecycle: (part, lifecycle) => report(lifecycle, part)
+  })
+  const reduced = packs < suite.packs || seeds < 3
+  const seedsInWords = seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`
+  const page: Reported = {
+    title: `suite ${name}, ${suite.title}`,
+    policy,
+    parts,
+    notes: [
+      `${packs} packs of ${suite.packSize} for each of ${seedsInWords}; ${
+        suite.packSeeds === "stable" ? "the same packs for every seed" : "each seed with packs of its own"
+      }; temperature ${temperature}, replies of at most ${maxTokens} tokens, told to stay within ${tokenLimit}.`,
+      ...(reduced ? [`Reduced: the suite has ${suite.packs} packs and at least 3 seeds.`] : [])
+    ],
+    command: `constellate eval ${policy} --suite ${name} --packs ${packs} --seed ${seed} --seeds ${seeds}`
+  }
+  const { packSeeds, packSize } = suite
+  const document = {
+    suite: name,
+    policy,
+    packs,
+    packSize,
+    packSeeds,
+    seed,
+    seeds,
+    temperature,
+    maxTokens,
+    tokenLimit,
+    reduced,
+    parts
+  }
+  return { document, page, text: reportText(page) } satisfies Outcome as Outcome
+})
+
+const onePack = (packs: number) =>
+  new WrongInput({ field: "packs", value: packs, expected: "at least 2, to have another pack" })
+
+const policyOptionsOf = ({ remote, style, thinking }: EvalConfig) => ({
+  ...(remote === undefined ? {} : { remote }),
+  ...(style === undefined ? {} : { style }),
+  ...(thinking === undefined ? {} : { thinking })
+})
+
+const byEnvironment = Effect.fnUntraced(function* (given: Given, settings: ReadonlyArray<Setting>, config: EvalConfig) {
+  const { env, out, policy } = given
+  if (Option.isSome(out) && !isPage(out.value)) {
+    return yield* new WrongInput({ field: "--out", value: out.value, expected: "a name that ends in .html" })
+  }
+  if (config.context === "foreign" && config.packs === 1) return yield* onePack(1)
+  const sources = yield* Option.isSome(given.tasks)
+    ? readTaskFile(given.tasks.value, env, settings)
+    : drawnFrom(env, settings, config)
+  const evaluations = yield* Effect.forEach(sources, (source) => Effect.scoped(evaluateOn(source, policy, config)))
+  const first = evaluations[0]!
+  const { context, seed, seeds, strategy } = first
+  const page: Reported = {
+    title: evaluations.map(({ environment }) => environment).join(", "),
+    policy,
+    parts: evaluations.map(({ preset, ...evaluation }) => ({
+      environment: evaluation.environment,
+      preset,
+      evaluations: [evaluation]
+    })),
+    notes: evaluations.map(
+      ({ environment, packs, packSize }) =>
+        `${environment}: ${packs} packs of ${packSize} (${strategy}), context ${context}, from seed ${seed} on, seeds: ${seeds}.`
+    ),
+    command: `constellate eval ${policy} ${env.map((text) => `--env ${text}`).join(" ")}${
+      Option.isSome(given.tasks) ? ` --tasks ${given.tasks.value}` : ""
+    } --packs ${first.packs / seeds} --pack-size ${first.packSize} --strategy ${strategy} --context ${context} --seed ${seed} --seeds ${seeds}`
+  }
+  return {
+    document: evaluations.length === 1 ? first : evaluations,
+    page,
+    text: evaluations.map(report).join("\n\n")
+  } satisfies Outcome as Outcome
+})
+
+const drawnFrom = Effect.fnUntraced(function* (
+  env: ReadonlyArray<string>,
+  settings: ReadonlyArray<Setting>,
+  { pad }: EvalConfig
+) {
+  if (env.length === 0) {
+    return yield* new WrongInput({ field: "--env", value: undefined, expected: "an environment, --tasks or --suite" })
+  }
+  if (pad !== undefined) {
+    return yield* new WrongInput({
+      field: "pad",
+      value: pad,
+      expected: "nothing without --tasks: drawn packs are full"
+    })
+  }
+  return yield* Effect.forEach(env, (text, id) => openTaskSet(text, id, settings))
+})
+
+const evaluateOn = Effect.fnUntraced(function* (source: Chosen | TaskFile, policy: string, config: EvalConfig) {
   const { lifecycle, remote: _remote, style: _style, temperature, thinking: _thinking, ...options } = config
-  const layer = yield* openPolicy(policy, { ...config, environment: taskSet.environment })
-  const report = yield* reporter(`evaluation on ${taskSet.environment.id}`, lifecyclesOf(options))
+  const { environment, preset } = source
+  const { pad = true, packSeeds = "runtime", seed, seeds = 1, strategy } = options
   const settings = lifecycleSettings(lifecycle, temperature)
+  const packSize = options.packSize ?? ("rows" in source ? source.packSize : undefined) ?? 8
+  const given =
+    "rows" in source
+      ? yield* Effect.forEach(
+          Array.from({ length: seeds }, (_, i) => seed + i),
+          (baseSeed) => packTasks(source, { strategy, pad, packSeeds }, packSize, baseSeed)
+        )
+      : undefined
+  const packs = options.packs ?? given?.[0]!.length ?? 128
+  if (given !== undefined && packs > given[0]!.length) {
+    const expected = `at most ${given[0]!.length}, which ${(source as TaskFile).file} makes of ${environment.id}`
+    return yield* new WrongInput({ field: "packs", value: packs, expected })
+  }
+  if (options.context === "foreign" && packs < 2) return yield* onePack(packs)
+  const counts = { ...options, packs, packSize, packSeeds, seeds, settings }
+  const layer = yield* openPolicy(policy, { ...policyOptionsOf(config), environment })
+  const report = yield* reporter(`evaluation on ${environment.id}`, lifecyclesOf(counts))
+  const taskSet = "rows" in source ? { id: 0, environment, options: source.rows[0]!.options } : source
   const evaluation = yield* Effect.provide(
-    evaluateTaskSet(taskSet, { ...options, settings, onLifecycle: report }),
+    evaluateTaskSet(taskSet, {
+      ...counts,
+      onLifecycle: (lifecycle) => report(lifecycle),
+      ...(given === undefined ? {} : { given: (baseSeed) => given[baseSeed - seed]!.slice(0, packs) })
+    }),
     layer
   )
-  return { ...evaluation, preset: taskSet.preset }
+  return { ...evaluation, preset }
 })
 
 /** Says where the evaluation stands, once it has lasted two seconds. */
@@ -108,11 +307,11 @@ const reporter = Effect.fnUntraced(function* (stage: string, total: number) {
   const { report } = yield* progress()
   const started = clock.currentTimeMillisUnsafe()
   let done = 0
-  return (lifecycle: Lifecycle) => {
+  return (lifecycle: Lifecycle, part?: string) => {
     if (lifecycle.attempt === 0) done++
     return clock.currentTimeMillisUnsafe() - started < 2000
       ? Effect.void
-      : report({ stage, done, total, unit: "lifecycle" })
+      : report({ stage, done, total, unit: "lifecycle", ...(part === undefined ? {} : { details: [part] }) })
   }
 })
 

@@ -90,15 +90,29 @@ export const curve = ({ after, before, metrics, references }: Run): string =>
 /** The page of a run: picture, table, configuration and the commands that make it again. */
 export const reportPage = (run: Run): string => {
   const { heads, notes, rows } = successRows(run.before, run.after, run.references)
-  const cells = (tag: "td" | "th", row: ReadonlyArray<string>) =>
-    `<tr>${row.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join("")}</tr>`
   const evaluate = `constellate eval ${run.path} --env ${run.after.environment} --packs ${run.after.packs} --pack-size ${run.after.packSize} --seed ${run.after.seed}`
-  return `<!doctype html>
+  return htmlPage(
+    run.path,
+    `<h1>${escape(run.after.environment)}: ${escape(run.path)}</h1>
+${curve(run)}
+<h2>Success by task of the pack</h2>
+${htmlTable(heads, rows)}
+<p>${notes.map(escape).join("<br>")}</p>
+<h2>To make it again</h2>
+<pre>${escape(run.command)}
+${escape(evaluate)}</pre>
+<h2>Configuration</h2>
+<pre>${escape(run.config.trimEnd())}</pre>`
+  )
+}
+
+/** A page that needs nothing else. */
+export const htmlPage = (title: string, body: string): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>${escape(run.path)}</title>
+<title>${escape(title)}</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
@@ -109,20 +123,13 @@ pre { background: #f6f6f6; padding: 0.8rem 1rem; overflow-x: auto; }
 </style>
 </head>
 <body>
-<h1>${escape(run.after.environment)}: ${escape(run.path)}</h1>
-${curve(run)}
-<h2>Success by task of the pack</h2>
-<table>
-${cells("th", heads)}
-${rows.map((row) => cells("td", row)).join("\n")}
-</table>
-<p>${notes.map(escape).join("<br>")}</p>
-<h2>To make it again</h2>
-<pre>${escape(run.command)}
-${escape(evaluate)}</pre>
-<h2>Configuration</h2>
-<pre>${escape(run.config.trimEnd())}</pre>
+${body}
 </body>
 </html>
 `
+
+export const htmlTable = (heads: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const cells = (tag: "td" | "th", row: ReadonlyArray<string>) =>
+    `<tr>${row.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join("")}</tr>`
+  return ["<table>", cells("th", heads), ...rows.map((row) => cells("td", row)), "</table>"].join("\n")
 }

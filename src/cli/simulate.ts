@@ -6,14 +6,16 @@ import { emptyTally, planOf, type Simulation, simulate as simulateHere, type Tal
 import { simulateInShards } from "../actors/simulation-shards.ts"
 import { type Known, openTraceFile, readKnown } from "../actors/trace-file.ts"
 import { recordedPlan } from "../actors/trace.ts"
+import { strategies } from "../machines/packs.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
-import { env } from "./environments.ts"
+import { envs } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { LifecycleConfig } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
 import { policyFields } from "./policy.ts"
 import { count, progress } from "./progress.ts"
 import { openSimulation, type SimulationSetup } from "./simulation.ts"
+import { packingFields } from "./task-packs.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -21,8 +23,13 @@ const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
 const positive = (description: string) => Schema.Int.check(Schema.isGreaterThan(0)).annotate({ description })
 
 const SimulationConfig = Schema.Struct({
-  lifecycles: withDefault(positive("How many; lifecycle i plays pack i; default 1000"), 1000),
-  packSize: withDefault(positive("Tasks of a pack; default 4"), 4),
+  lifecycles: Schema.optionalKey(positive("How many; lifecycle i plays pack i; default 1000, or all packs of --tasks")),
+  packSize: Schema.optionalKey(positive("Tasks of a pack; default 4, or what the file of --tasks has")),
+  strategy: withDefault(
+    Schema.Literals(strategies).annotate({ description: "Packs: cod (default), ralph-sample or ralph-full" }),
+    "cod"
+  ),
+  ...packingFields,
   concurrency: withDefault(positive("Lifecycles in flight; default 256"), 256),
   shards: withDefault(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 64 })).annotate({
@@ -42,7 +49,12 @@ const SimulationConfig = Schema.Struct({
 export const simulate = Command.make(
   "simulate",
   {
-    env,
+    env: envs,
+    tasks: Flag.String("tasks").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("Tasks as env tasks writes them, instead of drawn ones"),
+      Flag.optional
+    ),
     policy: Flag.String("policy").pipe(
       Flag.withMetavar("POLICY"),
       Flag.withDescription("scripted:NAME, a checkpoint folder, a run folder, or openai:MODEL@URL")
@@ -65,12 +77,19 @@ export const simulate = Command.make(
     json,
     ...settingOptions(SimulationConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, out, policy, resume, rotateMb, ...given }) {
+  Effect.fnUntraced(function* ({ env, json, out, policy, resume, rotateMb, tasks, ...given }) {
     const all = yield* settingsOf(given)
     const config = yield* resolveConfig(
       SimulationConfig,
       all.filter(({ path }) => path[0] !== "environment")
     )
+    if (env.length === 0 && Option.isNone(tasks)) {
+      return yield* new WrongInput({ field: "--env", value: undefined, expected: "an environment, or --tasks" })
+    }
+    if (config.pad !== undefined && Option.isNone(tasks)) {
+      const expected = "nothing without --tasks: drawn packs are full"
+      return yield* new WrongInput({ field: "pad", value: config.pad, expected })
+    }
     if (env.length > 1) return yield* new WrongInput({ field: "--env", value: env, expected: "one environment" })
     if (resume && Option.isNone(out)) {
       return yield* new WrongInput({ field: "--out", value: undefined, expected: "the file to resume" })
@@ -81,13 +100,22 @@ export const simulate = Command.make(
       return yield* new WrongInput({ field: "--rotate-mb", value: megabytes, expected })
     }
     const rotateBytes = megabytes === undefined ? undefined : megabytes * 1e6
-    const { concurrency, lifecycle, lifecycles, packSize, seed, shards, temperature, ...policyOptions } = config
+    const { concurrency, lifecycle, packSize, seed, shards, temperature, ...others } = config
+    const { lifecycles: wanted, packSeeds = "runtime", pad = true, strategy, ...policyOptions } = others
     const settings = all.filter(({ path }) => path[0] === "environment")
-    const setup = { env: env[0]!, policy, settings, packSize, seed, temperature, lifecycle, policyOptions }
+    const packing = { strategy, pad, packSeeds }
+    const from = { env: env[0], tasks: Option.getOrUndefined(tasks), packing, packSize }
+    const setup: SimulationSetup = { ...from, policy, settings, seed, temperature, lifecycle, policyOptions }
     const delay = monitorEventLoopDelay({ resolution: 10 })
-    const { environment, preset, result, seconds, already } = yield* Effect.scoped(
+    const { environment, preset, lifecycles, result, seconds, already } = yield* Effect.scoped(
       Effect.gen(function* () {
-        const { layer, living, taskSet } = yield* openSimulation(setup satisfies SimulationSetup, shards > 1 ? 1 : 2)
+        const { layer, living, taskSet } = yield* openSimulation(setup, shards > 1 ? 1 : 2)
+        const { packs } = living
+        const lifecycles = wanted ?? packs?.length ?? 1000
+        if (packs !== undefined && lifecycles > packs.length) {
+          const expected = `at most ${packs.length}, the packs that the tasks make`
+          return yield* new WrongInput({ field: "lifecycles", value: lifecycles, expected })
+        }
         const path = Option.getOrUndefined(out)
         const { thinking } = policyOptions
         const plan = {
@@ -95,9 +123,11 @@ export const simulate = Command.make(
           policy,
           ...(thinking === undefined ? {} : { thinking })
         }
-        const expected = { plan, environment: taskSet.environment.id, packSize, most: lifecycles }
+        const planAt = (number: number) =>
+          packs === undefined ? plan : { ...plan, ...recordedPlan(planOf(taskSet, living, number)) }
+        const expected = { planAt, environment: taskSet.environment.id, packSize: living.packSize, most: lifecycles }
         const known: Known | undefined = resume ? yield* readKnown(path!, expected) : undefined
-        const traces = path === undefined ? undefined : yield* openTraceFile(path, plan, { known, rotateBytes })
+        const traces = path === undefined ? undefined : yield* openTraceFile(path, planAt, { known, rotateBytes })
         const clock = yield* Clock.Clock
         const started = clock.currentTimeMillisUnsafe()
         const elapsed = () => (clock.currentTimeMillisUnsafe() - started) / 1000
@@ -122,7 +152,8 @@ export const simulate = Command.make(
             ? yield* Effect.provide(simulateHere(taskSet, { ...living, ...options }), layer)
             : yield* simulateInShards({ entry: worker, setup, shards }, options)
         if (traces !== undefined) yield* traces.close
-        return { environment: taskSet.environment.id, preset: taskSet.preset, result, seconds: elapsed(), already }
+        const { environment, preset } = taskSet
+        return { environment: environment.id, preset, lifecycles, result, seconds: elapsed(), already }
       })
     )
     delay.disable()

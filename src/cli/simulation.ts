@@ -3,17 +3,24 @@ import { Effect, Layer } from "effect"
 import type { Living } from "../actors/simulate.ts"
 import { Policy } from "../policies/policy.ts"
 import type { Setting } from "./config.ts"
-import { openTaskSet } from "./environments.ts"
+import { type Chosen, openTaskSet } from "./environments.ts"
+import { WrongInput } from "./failure.ts"
 import { lifecycleSettings } from "./lifecycle-config.ts"
 import { openPolicy, type PolicyOptions } from "./policy.ts"
+import { type Packing, packTasks, readTaskFile } from "./task-packs.ts"
 
 /** Plain data: it goes to threads as it is. */
 export interface SimulationSetup {
-  readonly env: string
+  /** Without one the environment is the one that the tasks name. */
+  readonly env: string | undefined
+  /** A file of tasks. */
+  readonly tasks?: string | undefined
+  readonly packing: Packing
   readonly policy: string
   /** Among others those of the environment's options. */
   readonly settings: ReadonlyArray<Setting>
-  readonly packSize: number
+  /** Without one that of the tasks, or else 4. */
+  readonly packSize: number | undefined
   readonly seed: number
   readonly temperature: number
   readonly lifecycle: Parameters<typeof lifecycleSettings>[0]
@@ -22,11 +29,30 @@ export interface SimulationSetup {
 
 /** `workers`: model workers of a policy that has some. */
 export const openSimulation = Effect.fnUntraced(function* (setup: SimulationSetup, workers: number) {
-  const { env, lifecycle, packSize, policy, policyOptions, seed, settings, temperature } = setup
-  const taskSet = yield* openTaskSet(env, 0, settings)
+  const { lifecycle, packing, policy, policyOptions, seed, temperature } = setup
+  const { packSize, packs, taskSet } = yield* openTasks(setup)
   const opened = yield* openPolicy(policy, { ...policyOptions, environment: taskSet.environment, shards: workers })
   const context = yield* Layer.build(opened)
   const { style } = yield* Effect.provide(Policy, context)
-  const living: Living = { packSize, seed, settings: { ...lifecycleSettings(lifecycle, temperature), style } }
+  const { packSeeds, strategy } = packing
+  const settings = { ...lifecycleSettings(lifecycle, temperature), style }
+  const living: Living = { packSize, seed, settings, packs, packSeeds, strategy }
   return { taskSet, living, layer: context }
+})
+
+const openTasks = Effect.fnUntraced(function* ({ env, packing, packSize, seed, settings, tasks }: SimulationSetup) {
+  if (tasks === undefined) {
+    return { taskSet: yield* openTaskSet(env!, 0, settings), packSize: packSize ?? 4, packs: undefined }
+  }
+  const [own, other] = yield* readTaskFile(tasks, env === undefined ? [] : [env], settings)
+  if (other !== undefined) {
+    const { environment, rows } = other
+    const expected = `${JSON.stringify(own!.environment.id)} as before: a simulation has one environment`
+    const file = `${tasks}:${rows[0]!.line}`
+    return yield* new WrongInput({ file, field: "environment", value: environment.id, expected })
+  }
+  const { environment, packSize: filed, preset, rows } = own!
+  const size = packSize ?? filed ?? 4
+  const taskSet: Chosen = { id: 0, environment, preset, options: rows[0]!.options }
+  return { taskSet, packSize: size, packs: yield* packTasks(own!, packing, size, seed) }
 })

@@ -68,6 +68,8 @@ export interface Pack {
   readonly size: number
   /** The position the environment is told for its task, by loop position. */
   readonly environmentPositions: ReadonlyArray<number>
+  /** Where knowledge and tasks were handed in, not drawn: what holds from which loop position on. Seeds do not lead there. */
+  readonly given?: ReadonlyArray<{ readonly from: number; readonly knowledge: unknown }>
   /** Hidden, shared by all tasks of the pack: what of it holds at a loop position, default the first. Throws what the environment throws. */
   readonly knowledge: (position?: number) => unknown
   /** The task at a loop position. Throws what the environment throws. */
@@ -98,3 +100,16 @@ export const makePack = (pack: Omit<Pack, "knowledge" | "task" | "size">, stream
   }
   return { ...pack, size, knowledge, task }
 }
+
+/** A pack of tasks that are handed in, one for each loop position. */
+export const givenPack = (
+  pack: Omit<Pack, "knowledge" | "task" | "size" | "given">,
+  given: NonNullable<Pack["given"]>,
+  tasks: ReadonlyArray<unknown>
+): Pack => ({
+  ...pack,
+  given,
+  size: pack.environmentPositions.length,
+  knowledge: (position = 0) => given.findLast(({ from }) => from <= position)!.knowledge,
+  task: (position) => tasks[position]
+})

@@ -144,7 +144,7 @@ describe("eval", () => {
       "--env",
       "./vitest.config.ts"
     ],
-    ["--env is missing", "scripted:random"]
+    ["--env is missing, expected an environment, --tasks or --suite", "scripted:random"]
   ])("refuses: %s", async (message, ...args) => {
     expect(await evaluate(...args)).toEqual({ code: 2, stdout: "", stderr: `constellate: ${message}\n` })
   })

@@ -31,7 +31,7 @@ export const generate = (mode: FuzzCase["mode"], seed: number, number: number): 
   const rng = stream(seed, "credit fuzz", mode, number)
   const traits = drawTraits(rng)
   const experiences = arrive(rng, traits, lifecycles(rng, traits))
-  if (mode === "causal") return { mode, options: causalOptions(rng, traits), experiences }
+  if (mode === "causal") return { mode, options: causalOptions(rng, traits, experiences), experiences }
   return {
     mode,
     options: grpoOptions(rng),
@@ -229,16 +229,22 @@ const arrive = (
   return ordered().map((experience, i) => ({ id: `e${i}`, ...experience }))
 }
 
-const causalOptions = (rng: Stream, { tasks }: Traits): PublishedOptions => {
+/** Above it a score times exp(700), the largest weight there is, is no number any more. */
+const largestWeighted = 8_000
+
+const causalOptions = (rng: Stream, { tasks }: Traits, experiences: ReadonlyArray<Experience>): PublishedOptions => {
   const { baseline: _, redStrict: __, dropZeroScores: ___, ...neutral } = causalDefaults
   const returns = rng.pick(["mean", "mean", "sliding_window_mean", "discounted"] as const)
+  const weighted = experiences.every(
+    ({ reward, taskRewards }) => Math.abs(reward) + taskRewards.reduce((a, b) => a + Math.abs(b), 0) <= largestWeighted
+  )
   return {
     ...neutral,
     returns,
     window: returns === "sliding_window_mean" ? rng.pick([1, 2, 3, rng.int(1, tasks + 2), 50]) : -1,
     gamma: returns === "discounted" ? rng.pick([0, 0.5, 0.9, 1, rng.uniform()]) : 1,
-    redTemperature: rng.pick([null, null, null, 0, 0.25, 0.8, 1, 5, 0.05 + rng.uniform() * 10]),
-    redAdaptive: chance(rng, 0.5),
+    redTemperature: weighted ? rng.pick([null, null, null, 0, 0.25, 0.8, 1, 5, 0.05 + rng.uniform() * 10]) : null,
+    redAdaptive: weighted && chance(rng, 0.5),
     redLevel: rng.pick(["batch", "task", "taskset"] as const),
     advantageShift: chance(rng, 0.3)
   }

@@ -1,6 +1,6 @@
 /** An estimator under test: its answers in a form that laws can ask, and what is wrong with an answer's form. */
 import type { Credit, Experience, RunExperience, Scored } from "../estimator.ts"
-import { causalReference, roundingOf } from "./reference.ts"
+import { causalReference, grpoReference, roundingOf } from "./reference.ts"
 import type { FuzzCase } from "./generator.ts"
 
 /** A plug-in as it comes: what it returns is not to be trusted. */
@@ -68,9 +68,9 @@ const read = (credit: any): Answer => {
   return {
     rows,
     dropped,
-    // A temperature of 0 is another way to say that nothing is weighted.
+    // A temperature of 0 is another way to say that nothing is weighted, and a task set's name may be its number.
     temperatures:
-      temperatures && new Map(temperatures.map(({ group, temperature }: any) => [group, temperature || null])),
+      temperatures && new Map(temperatures.map(({ group, temperature }: any) => [String(group), temperature || null])),
     metrics
   }
 }
@@ -91,8 +91,9 @@ export const toleranceOf = (given: FuzzCase): number => {
   return given.mode === "grpo" && given.options.stdLevel !== "none" ? rounding / given.options.epsilon : rounding
 }
 
-/** Rounding decides no temperature of the case: two right computations choose the same. */
+/** Rounding decides no temperature of the case and drops no pack: two right computations choose the same. */
 export const decided = (given: FuzzCase): boolean =>
-  given.mode === "grpo" ||
-  !given.options.redAdaptive ||
-  causalReference(given).groups.every(({ temperatures }) => temperatures?.length === 1)
+  given.mode === "grpo"
+    ? grpoReference(given).every(({ skipped }) => skipped !== undefined)
+    : !given.options.redAdaptive ||
+      causalReference(given).groups.every(({ temperatures }) => temperatures?.length === 1)

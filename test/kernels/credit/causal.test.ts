@@ -166,6 +166,13 @@ describe("causal", () => {
     )
   })
 
+  it("throws what the error channel can tell apart", () => {
+    const wrong = worked.map((each) => ({ ...each, reward: NaN }))
+    expect(() => causal(wrong)).toThrow(
+      expect.objectContaining({ _tag: "CreditError", experience: "0s0", field: "reward" })
+    )
+  })
+
   it("refuses shared rewards in the name of the first, and what overflows later on", () => {
     const shared = lifecycle(0, [0, NaN], [])
     expect(() => causal(shared.map((each) => ({ ...each, reward: 0 })))).toThrow('experience "0s0": "taskRewards[1]"')

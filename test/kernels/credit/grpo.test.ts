@@ -137,6 +137,11 @@ describe("grpo", () => {
     }
   )
 
+  it("refuses a reward that it would not have read", () => {
+    const early = three.map((each) => (each.id === "a0.0" ? { ...each, totalReward: NaN } : each))
+    expect(() => grpo(early, { rewardField: "totalReward" })).toThrow('experience "a0.0": "totalReward" is NaN')
+  })
+
   it.each([
     ...[0, -1, NaN, Infinity].map((value) => ["epsilon", value, "a number above 0"] as const),
     ...[-0.1, NaN, Infinity].map((value) => ["stdThreshold", value, "a number, at least 0, or null"] as const),

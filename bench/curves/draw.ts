@@ -2,7 +2,7 @@
  * The curves of the scripted agents in every environment, 500 packs of 8: pictures and numbers for `docs/curves.md`.
  *
  * What the page's folder holds already is not measured again, so this can be interrupted, and a part be made anew by
- * deleting its file.
+ * deleting its file. The page's table is written anew each time.
  *
  *     npx node bench/curves/draw.ts                      # all of them
  *     npx node bench/curves/draw.ts terminal alchemy     # some of them, by the beginnings of their names
@@ -72,20 +72,33 @@ const measure = async (environment: Environment, options: object, agent: keyof A
   }
 }
 
+/** A row a curve: first, last, and what the last has over the first. */
+const row = (name: string, { gain, policy, positions }: Curve): string => {
+  const share = (value: number | null) => value!.toFixed(3)
+  const over = ({ high, low, mean }: Interval) => `${share(mean)} (${share(low)} to ${share(high)})`
+  const ends = (measure: "success" | "reward") =>
+    `${share(positions[0]![measure].mean)}, ${share(positions.at(-1)![measure].mean)}`
+  const agent = policy.slice("scripted:".length)
+  return `| ${name} | ${agent} | ${ends("success")} | ${over(gain.success)} | ${ends("reward")} | ${over(gain.reward)} |`
+}
+
 const named = process.argv.slice(2)
+const rows: Array<string> = []
 mkdirSync(folder, { recursive: true })
 for (const { id, name, options } of drawings) {
-  if (named.length > 0 && !named.some((start) => name.startsWith(start))) continue
   const file = join(folder, `${name}.json`)
   const { default: environment } = (await import(`../../environments/${id}/index.ts`)) as { default: Environment }
   const curves: Array<Curve> = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).curves : []
-  for (const agent of agents) {
+  const wanted = named.length === 0 || named.some((start) => name.startsWith(start))
+  for (const agent of wanted ? agents : []) {
     if (curves.some(({ policy }) => policy === `scripted:${agent}`)) continue
     const started = Date.now()
     curves.push(await measure(environment, options, agent))
     console.error(`${name}, ${agent}: ${((Date.now() - started) / 1000).toFixed(1)} s`)
     writeFileSync(file, `${JSON.stringify({ environment: id, options, packs, packSize, seed: 1, curves })}\n`)
   }
+  if (curves.length === 0) continue
+  rows.push(...curves.map((curve) => row(name.replace("-memory-off", ", memory off"), curve)))
   const title = name.endsWith("-memory-off") ? `${id}, memory off` : id
   writeFileSync(
     join(folder, `${name}.svg`),
@@ -95,3 +108,17 @@ for (const { id, name, options } of drawings) {
     )
   )
 }
+
+const page = join(root, "docs/curves.md")
+const table = [
+  "| | agent | success: first, last | gain | reward: first, last | gain |",
+  "| --- | --- | --- | --- | --- | --- |",
+  ...rows
+].join("\n")
+writeFileSync(
+  page,
+  readFileSync(page, "utf8").replace(
+    /<!-- numbers -->[\s\S]*<!-- end -->/,
+    `<!-- numbers -->\n\n${table}\n\n<!-- end -->`
+  )
+)

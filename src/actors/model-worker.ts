@@ -1,10 +1,11 @@
 /** The thread of one model: carries out calls one after the other. Nothing but a model lives here. */
 import { parentPort, workerData } from "node:worker_threads"
+import type { Device } from "../kernels/device.ts"
 import { type GradientRow, openModel } from "../kernels/model.ts"
 import type { ModelAnswer, ModelCall, SharedModel } from "./model-workers.ts"
 
 const port = parentPort!
-const { config, ...options } = workerData as SharedModel & { readonly threads: number }
+const { config, ...options } = workerData as Omit<SharedModel, "devices"> & { readonly device: Device }
 const model = openModel(config, options)
 
 /** The newest versions: a call may still ask for the one before. */

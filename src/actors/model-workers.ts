@@ -7,9 +7,10 @@
  */
 import { Worker } from "node:worker_threads"
 import { Effect, Runtime, Schema } from "effect"
+import { cpu, type Device } from "../kernels/device.ts"
 import { type Frozen, versionSize } from "../kernels/lora.ts"
 import type { Generated, GenerateRow, GradientRow, ScoreRow } from "../kernels/model.ts"
-import type { TransformerConfig } from "../kernels/transformer.ts"
+import type { StoredWeights, TransformerConfig } from "../kernels/transformer.ts"
 import { type Checkpoint, trainedWeights } from "../policies/checkpoint.ts"
 
 interface Run<Row> {
@@ -80,6 +81,11 @@ export interface SharedModel {
   readonly frozen?: Frozen | undefined
   /** See `ModelOptions`. */
   readonly recompute?: boolean | undefined
+  readonly stored?: StoredWeights | undefined
+  /** Of the processor, for each worker; default 1. */
+  readonly threads?: number | undefined
+  /** Dealt to the workers in turn; default the processor. */
+  readonly devices?: ReadonlyArray<Device> | undefined
 }
 
 /** Flat weights in memory that threads share. */
@@ -111,8 +117,8 @@ export const weightBuffers = ({ config, frozen }: SharedModel, kept = keptVersio
 
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
-const openWorker = (model: SharedModel) => {
-  const worker = new Worker(entry, { workerData: { ...model, threads: 1 } })
+const openWorker = ({ devices = [cpu], ...model }: SharedModel, place: number) => {
+  const worker = new Worker(entry, { workerData: { ...model, device: devices[place % devices.length]! } })
   const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
   let calls = 0
   let ended: ModelFailure | undefined
@@ -156,13 +162,10 @@ const openWorker = (model: SharedModel) => {
   return { worker: { call } satisfies ModelWorker, publish: post, stop: Effect.ignore(call({ type: "stop" })) }
 }
 
-/**
- * Starts `count` workers of one thread each, which hold `kept` versions; closing the scope lets their last run end and
- * stops them.
- */
+/** Starts `count` workers, which hold `kept` versions; closing the scope lets their last run end and stops them. */
 export const makeModelWorkers = (model: SharedModel, count: number, kept = keptVersions) =>
   Effect.acquireRelease(
-    Effect.sync(() => Array.from({ length: count }, () => openWorker(model))),
+    Effect.sync(() => Array.from({ length: count }, (_, place) => openWorker(model, place))),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   ).pipe(
     Effect.map((opened): ModelWorkers => ({

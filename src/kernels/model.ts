@@ -97,7 +97,7 @@ export interface Model {
 
 export interface ModelOptions {
   /** Of the processor; default 1. */
-  readonly threads?: number
+  readonly threads?: number | undefined
   /** Default the processor. */
   readonly device?: Device
   /**

@@ -55,35 +55,46 @@ const chatTemplateFile = "chat_template.jinja"
 const generationFile = "generation_config.json"
 const declarationFile = "constellate.json"
 
+/** A policy folder, or a folder of adapters with its base, but for the weights of the model. */
+export interface Description extends Omit<Checkpoint, "weights"> {
+  /** Where the weights are, all of the model or all of the base. */
+  readonly folder: string
+}
+
 /** Reads a policy folder, or a folder of adapters with its base. What it hands out was checked. */
 export const readCheckpoint = Effect.fn("readCheckpoint")(function* (folder: string) {
-  const checkpoint: Checkpoint = yield* (yield* holds(folder, adapterConfigFile))
-    ? readAdapted(folder)
-    : readWhole(folder)
+  const { folder: home, ...description } = yield* describeCheckpoint(folder)
+  const checkpoint: Checkpoint = { ...description, weights: yield* readWeights(home, description.config) }
   return checkpoint
 })
 
-/** Tokenizer and ends come with the adapters or, where they are not there, with the base. */
-const readAdapted = Effect.fnUntraced(function* (folder: string) {
-  const { base, lora } = yield* readAdapterConfig(folder)
-  const checkpoint = yield* readWhole(base)
-  const { config } = checkpoint
-  const adapter: Adapter = { base, lora, weights: yield* readAdapterWeights(folder, config, lora) }
-  return {
-    ...checkpoint,
-    ...((yield* holds(folder, tokenizerFile)) ? yield* readTokenizer(folder, config) : {}),
-    declares: (yield* holds(folder, declarationFile)) ? yield* readDeclaration(folder) : checkpoint.declares,
-    adapter
-  } satisfies Checkpoint
+/** Everything in such a folder but the large files, checked. */
+export const describeCheckpoint = Effect.fnUntraced(function* (folder: string) {
+  const description: Description = yield* (yield* holds(folder, adapterConfigFile))
+    ? describeAdapted(folder)
+    : describeWhole(folder)
+  return description
 })
 
-/** Nothing is handed out before everything was checked; the large file comes last. */
-const readWhole = Effect.fnUntraced(function* (folder: string) {
+/** Tokenizer and ends come with the adapters or, where they are not there, with the base. */
+const describeAdapted = Effect.fnUntraced(function* (folder: string) {
+  const { base, lora } = yield* readAdapterConfig(folder)
+  const described = yield* describeWhole(base)
+  const { config } = described
+  const adapter: Adapter = { base, lora, weights: yield* readAdapterWeights(folder, config, lora) }
+  return {
+    ...described,
+    ...((yield* holds(folder, tokenizerFile)) ? yield* readTokenizer(folder, config) : {}),
+    declares: (yield* holds(folder, declarationFile)) ? yield* readDeclaration(folder) : described.declares,
+    adapter
+  } satisfies Description
+})
+
+const describeWhole = Effect.fnUntraced(function* (folder: string) {
   const config = yield* within(folder, configFile, readConfig(yield* readJson(folder, configFile)))
   const { files, tokenizer } = yield* readTokenizer(folder, config)
   const declares = yield* readDeclaration(folder)
-  const weights = yield* readWeights(folder, config)
-  return { config, weights, tokenizer, files, declares } satisfies Checkpoint
+  return { folder, config, tokenizer, files, declares } satisfies Description
 })
 
 const readTokenizer = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {

@@ -89,9 +89,9 @@ const passWeights = Effect.fnUntraced(function* (
   }
 }, Effect.scoped)
 
-/** All parameters in one flat vector. */
+/** All parameters in one flat vector, which threads may share. */
 export const readWeights = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {
-  const weights = new Float32Array(parameterCount(config))
+  const weights = new Float32Array(new SharedArrayBuffer(4 * parameterCount(config)))
   yield* passWeights(folder, config, (at, length) => weights.subarray(at, at + length))
   return weights
 })

@@ -101,7 +101,9 @@ const rewards = ({ environment, taskSet, tasks }: Specimen): Verdict => {
       const where = place(task, replies.length - 1)
       if (reward > highest || reward < lowest)
         return [`${name} got a reward of ${reward}, expected ${lowest} to ${highest} (${where})`]
-      return success && reward <= 0 && environment.delaysReward !== true ? [`${name} succeeded and got a reward of ${reward} (${where})`] : []
+      return success && reward <= 0 && environment.delaysReward !== true
+        ? [`${name} succeeded and got a reward of ${reward} (${where})`]
+        : []
     })
   )
   return verdict(problems, `rewards before shaping from ${round(found.lowest)} to ${round(found.highest)}`, found)
@@ -110,11 +112,11 @@ const rewards = ({ environment, taskSet, tasks }: Specimen): Verdict => {
 const round = (value: number): number => Number(value.toPrecision(3))
 
 /** Agents keep nothing between calls: asked again in reverse order, they say the same. */
-const memoryless = ({ environment, lives, packs }: Specimen): Verdict => {
+const memoryless = ({ environment, few, lives }: Specimen): Verdict => {
   const problems = agentNames.flatMap((agent) => {
     const asked: Array<readonly [() => string, string]> = []
     const policy = scripted(environment, agent)
-    for (const [i, pack] of packs().slice(0, 2).entries()) {
+    for (const [i, pack] of few().entries()) {
       let calls = 0
       const reply: Policy["Service"]["reply"] = (request) => {
         const name = ["asked again", agent, i, calls++] as const

@@ -81,6 +81,14 @@ export const transcript = ({ solves }: Pick<Played, "solves">): string => {
   return JSON.stringify([agent.context, agent.value, memory, world.output])
 }
 
+/** What an environment is checked on. */
+export interface Sampling {
+  /** Packs that each agent lives; default sixteen, fewer where lifecycles take long. */
+  readonly packs?: number | undefined
+  readonly packSize: number
+  readonly seed: number
+}
+
 export interface Specimen {
   readonly taskSet: TaskSet
   readonly environment: Environment
@@ -88,6 +96,8 @@ export interface Specimen {
   readonly packSize: number
   /** Sampled anew, so that no two callers share what an environment may spoil. As many as are asked for. */
   readonly packs: (count?: number) => Array<Pack>
+  /** Packs for checks that live each several times. */
+  readonly few: () => Array<Pack>
   /** The tasks of the first packs, at their first and last position. */
   readonly tasks: () => Array<GivenTask>
   /** A lifecycle of an agent on each pack; lived once. */
@@ -100,22 +110,34 @@ export type Live = (pack: Pack, agent: AgentName, contexts?: ReadonlyArray<strin
 /** Enough for what is true of every task or of none. */
 const samples = 3
 
-export const specimen = (
-  taskSet: TaskSet,
-  at: { readonly packs: number; readonly packSize: number; readonly seed: number },
-  live: Live
-): Specimen => {
+/** Packs that each agent lives where that is cheap, and where it is not. */
+const mostPacks = 16
+const fewestPacks = 4
+
+/** What all lifecycles of all agents may cost together before there are fewer of them. */
+const affordableMillis = 1_500
+
+export const specimen = (taskSet: TaskSet, at: Sampling, live: Live): Specimen => {
   const { packSize, seed } = at
   const { environment, options } = taskSet
   const lived = new Map<AgentName, ReadonlyArray<Lifecycle>>()
-  const packs = (count = at.packs) =>
+  const fresh = (count: number) =>
     freshPacks(taskSet, { phase: "eval", baseSeed: seed, epoch: 0, count, size: packSize })
+  const affordable = () => {
+    const started = cpuMillis()
+    live(fresh(1)[0]!, "careful")
+    const millis = agentNames.length * (cpuMillis() - started)
+    return Math.max(fewestPacks, Math.min(mostPacks, Math.floor(affordableMillis / millis)))
+  }
+  let most: number | undefined
+  const packs = (count = (most ??= at.packs ?? affordable())) => fresh(count)
   return {
     taskSet,
     environment,
     seed,
     packSize,
     packs,
+    few: () => packs().slice(0, most! > fewestPacks ? 2 : 1),
     tasks: () =>
       packs()
         .slice(0, samples)

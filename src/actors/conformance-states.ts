@@ -247,7 +247,7 @@ const isolation = Effect.fnUntraced(
     const { environment } = specimen
     const problems: Array<string> = []
     const settings = { ...defaultSettings, maxSteps: 1000 }
-    for (const [i, pack] of specimen.packs().slice(0, 2).entries()) {
+    for (const [i, pack] of specimen.few().entries()) {
       const fresh = () => specimen.packs()[i]!
       const live = (pack = fresh(), run = 0) =>
         runLifecycle({ pack, run, settings }).pipe(Effect.provideService(Policy, patient(environment)))

@@ -7,7 +7,7 @@
 import { Effect } from "effect"
 import type { Environment } from "../environment.ts"
 import { agentChecks, live } from "./conformance-agents.ts"
-import { specimen, type Specimen, type Verdict } from "./conformance-specimen.ts"
+import { type Sampling, specimen, type Specimen, type Verdict } from "./conformance-specimen.ts"
 import { checkStates, type Resumption, stateChecks } from "./conformance-states.ts"
 import { viewChecks } from "./conformance-views.ts"
 
@@ -23,6 +23,12 @@ export interface Check {
 /** Goes on with saved episodes somewhere else, in another process say, and tells how they ended. */
 export type Elsewhere = (resumptions: ReadonlyArray<Resumption>) => Effect.Effect<ReadonlyArray<unknown>>
 
+/** Told how the checks go on. */
+export interface CheckNews {
+  readonly begins: (id: string) => void
+  readonly ends: (check: Check) => void
+}
+
 const checks: Readonly<Record<string, (specimen: Specimen) => Verdict>> = {
   ...stateChecks,
   ...viewChecks,
@@ -32,17 +38,31 @@ const checks: Readonly<Record<string, (specimen: Specimen) => Verdict>> = {
 export const checkEnvironment = Effect.fnUntraced(function* (
   environment: Environment,
   options: unknown,
-  at: { readonly packs: number; readonly packSize: number; readonly seed: number },
-  elsewhere: Elsewhere
+  at: Sampling,
+  elsewhere: Elsewhere,
+  news: CheckNews = { begins: () => {}, ends: () => {} }
 ) {
   const subject = specimen({ id: 0, environment, options }, at, live)
+  const results: Array<Check> = []
+  const run = <R>(id: string, verdict: Effect.Effect<Verdict, never, R>) =>
+    Effect.suspend(() => {
+      news.begins(id)
+      return Effect.map(verdict, (found) => {
+        const check = { id, ...found }
+        results.push(check)
+        news.ends(check)
+      })
+    })
   // First of all, while no other check can have left anything behind.
-  const results: Array<Check> = [{ id: "isolation", ...(yield* checkStates.isolation(subject)) }]
+  yield* run("isolation", checkStates.isolation(subject))
   for (const [id, check] of Object.entries(checks)) {
-    results.push({ id, ...guarded(() => check(subject)) })
+    yield* run(
+      id,
+      Effect.sync(() => guarded(() => check(subject)))
+    )
     yield* Effect.yieldNow
   }
-  results.push({ id: "elsewhere", ...(yield* checkStates.elsewhere(subject, elsewhere)) })
+  yield* run("elsewhere", checkStates.elsewhere(subject, elsewhere))
   return results
 })
 

@@ -1,14 +1,13 @@
 /** `constellate env check`: whether an environment keeps its promises, with every preset. */
-import { Effect, Result, Schema, Stream } from "effect"
+import { Clock, Deferred, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { ChildProcess, ChildProcessSpawner } from "effect/process"
-import { fileURLToPath } from "node:url"
-import { type Check, checkEnvironment, type Elsewhere } from "../actors/conformance.ts"
-import { type AgentName, agentNames } from "../actors/conformance-specimen.ts"
-import type { Environment } from "../environment.ts"
-import { openEnvironment } from "./environments.ts"
-import { CheckFailed, UnknownName } from "./failure.ts"
+import { Worker } from "node:worker_threads"
+import type { Check } from "../actors/conformance.ts"
+import type { CheckJob, CheckMessage } from "./env-check-worker.ts"
+import { environmentOptions, environmentSettings } from "./environments.ts"
+import { CheckFailed, UnknownName, WrongInput } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
+import { progress } from "./progress.ts"
 
 const positive = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -20,8 +19,8 @@ export const check = Command.make(
     ),
     packs: Flag.Int("packs").pipe(
       Flag.withSchema(positive),
-      Flag.withDefault(16),
-      Flag.withDescription("Packs that each scripted agent lives; default 16")
+      Flag.withDescription("Packs that each scripted agent lives; default 16, at least 4 where they take long"),
+      Flag.optional
     ),
     packSize: Flag.Int("pack-size").pipe(
       Flag.withSchema(Schema.Int.check(Schema.isGreaterThan(1))),
@@ -29,34 +28,32 @@ export const check = Command.make(
       Flag.withDescription("Tasks of a pack, at least 2; default 4")
     ),
     seed: Flag.Int("seed").pipe(Flag.withDefault(1), Flag.withDescription("Of the packs; default 1")),
+    callSeconds: Flag.Finite("call-seconds").pipe(
+      Flag.withSchema(Schema.Finite.check(Schema.isGreaterThan(0))),
+      Flag.withDefault(30),
+      Flag.withDescription("Longest that one call of the environment may take; default 30, as in simulations")
+    ),
+    ...environmentOptions,
     json
   },
-  Effect.fnUntraced(function* ({ env, json, ...at }) {
+  Effect.fnUntraced(function* ({ callSeconds, config, env, json, packs, packSize, seed, set }) {
+    const settings = yield* environmentSettings({ config, set })
     const colon = env.lastIndexOf(":")
-    const [name, wanted] = colon < 0 ? [env, undefined] : [env.slice(0, colon), env.slice(colon + 1)]
-    const environment = yield* openEnvironment(name)
-    const presets = Object.keys({ train: {}, ...environment.presets })
-    if (wanted !== undefined && !presets.includes(wanted)) {
-      return yield* new UnknownName({ kind: `preset of ${environment.id}`, name: wanted, valid: presets })
-    }
-    const definition = checkDefinition(environment)
-    const byPreset: Array<readonly [string, ReadonlyArray<Check>]> = []
-    if (definition.passed) {
-      const elsewhere = inAnotherProcess(name, yield* ChildProcessSpawner.ChildProcessSpawner)
-      for (const preset of wanted === undefined ? presets : [wanted]) {
-        const options = decodePreset(environment, preset)
-        if (Result.isSuccess(options)) {
-          byPreset.push([preset, yield* checkEnvironment(environment, options.success, at, elsewhere)])
-        }
-      }
-    }
-    const checks = [definition, ...merge(byPreset)]
+    const [name, preset] = colon < 0 ? [env, undefined] : [env.slice(0, colon), env.slice(colon + 1)]
+    const calls = new SharedArrayBuffer(8)
+    const found = yield* Effect.scoped(
+      checkInThread(
+        { name, preset, settings, at: { packs: Option.getOrUndefined(packs), packSize, seed }, calls },
+        callSeconds
+      )
+    )
+    const checks = [found.definition, ...merge(found.byPreset), ...found.endsInTime]
     const failed = checks.filter(({ passed }) => !passed)
-    const document = { environment: environment.id, passed: failed.length === 0, checks }
-    yield* answer(json, document, () => report(environment, checks))
+    const document = { environment: found.id, passed: failed.length === 0, checks }
+    yield* answer(json, document, () => report(`${found.title} (${found.id})`, checks))
     if (failed.length > 0) {
       return yield* new CheckFailed({
-        reason: `${environment.id} fails ${failed.length} of ${checks.length} checks: ${failed.map(({ id }) => id).join(", ")}`
+        reason: `${found.id} fails ${failed.length} of ${checks.length} checks: ${failed.map(({ id }) => id).join(", ")}`
       })
     }
   })
@@ -68,65 +65,111 @@ export const check = Command.make(
   ])
 )
 
-const decodePreset = (environment: Environment, preset: string) =>
-  Result.try(() =>
-    Schema.decodeSync(environment.options)(environment.presets[preset] ?? {}, { onExcessProperty: "error" })
-  )
+const entry = new URL(
+  import.meta.url.endsWith(".ts") ? "./env-check-worker.ts" : "./env-check-worker.js",
+  import.meta.url
+)
 
-/** The parts of an environment that types would ask for, where nobody asked the types. */
-const checkDefinition = (environment: Environment): Check => {
-  const { agents, chat, demonstrate, feedback, id, knowledge, presets, task, terse, title } = environment
-  const functions: ReadonlyArray<readonly [string, unknown]> = [
-    ["knowledge.sample", knowledge?.sample],
-    ["knowledge.describe", knowledge?.describe],
-    ["task.sample", task?.sample],
-    ["chat.system", chat?.system],
-    ["chat.user", chat?.user],
-    ["chat.parse", chat?.parse],
-    ["feedback.step", feedback?.step],
-    ["feedback.end", feedback?.end],
-    ...agentNames.map((name: AgentName) => [`agents.${name}`, agents?.[name]] as const),
-    ...(terse === undefined
-      ? []
-      : [
-          ["terse.system", terse.system] as const,
-          ["terse.user", terse.user] as const,
-          ["terse.parse", terse.parse] as const
-        ]),
-    ...(demonstrate === undefined
-      ? []
-      : [["demonstrate.context", demonstrate.context] as const, ["demonstrate.reply", demonstrate.reply] as const])
-  ]
-  const problems = [
-    ...(/^[a-z0-9]+(-[a-z0-9]+)*$/.test(id) ? [] : [`id is ${JSON.stringify(id)}, expected lower case with dashes`]),
-    ...(typeof title === "string" && title !== "" ? [] : ["it has no title"]),
-    ...functions.flatMap(([name, value]) => (typeof value === "function" ? [] : [`${name} is missing`])),
-    ...Object.keys({ train: {}, ...presets }).flatMap((preset) => {
-      const decoded = decodePreset(environment, preset)
-      return Result.isSuccess(decoded)
-        ? []
-        : [`preset ${preset} is not an option: ${String(decoded.failure).split("\n").join(" ")}`]
-    })
-  ]
-  return {
-    id: "definition",
-    passed: problems.length === 0,
-    warning: false,
-    message: problems[0] ?? `all parts are there, and presets ${Object.keys({ train: {}, ...presets }).join(", ")}`,
-    evidence: problems.length === 0 ? null : problems
-  }
+/** What is known of an environment so far. */
+interface Findings {
+  id: string
+  title: string
+  definition: Check
+  readonly byPreset: Map<string, Array<Check>>
+  endsInTime: ReadonlyArray<Check>
 }
 
+/** Runs the checks in a thread of their own, and ends it when a call of the environment does not return. */
+const checkInThread = Effect.fnUntraced(function* (job: CheckJob, callSeconds: number) {
+  const { report } = yield* progress()
+  const ended = yield* Deferred.make<void, WrongInput | UnknownName>()
+  const names = new Map<number, string>()
+  const where = { preset: "", id: "" }
+  const missing: Check = { id: "definition", passed: false, warning: false, message: "never seen", evidence: null }
+  const found: Findings = { id: job.name, title: job.name, definition: missing, byPreset: new Map(), endsInTime: [] }
+  let presets = 1
+  const done = () => [...found.byPreset.values()].reduce((sum, checks) => sum + checks.length, 0)
+  const worker = yield* Effect.acquireRelease(
+    Effect.sync(() => new Worker(entry, { workerData: job })),
+    (worker) => Effect.promise(() => worker.terminate())
+  )
+  worker.on("error", (error) => Deferred.doneUnsafe(ended, Effect.die(error)))
+  worker.on("exit", () => Deferred.doneUnsafe(ended, Effect.die(new Error("the thread of the checks has ended"))))
+  worker.on("message", (message: CheckMessage) => {
+    switch (message.type) {
+      case "call":
+        return void names.set(message.number, message.name)
+      case "opened": {
+        const { definition, id, title } = message
+        presets = job.preset === undefined ? message.presets.length : 1
+        return void Object.assign(found, { definition, id, title })
+      }
+      case "begins": {
+        if (!found.byPreset.has(message.preset)) found.byPreset.set(message.preset, [])
+        return void Object.assign(where, message)
+      }
+      case "ends":
+        return void found.byPreset.get(message.preset)!.push(message.check)
+      case "done":
+        return void Deferred.doneUnsafe(ended, Effect.void)
+      case "refused": {
+        const Refusal = message.tag === "WrongInput" ? WrongInput : UnknownName
+        return void Deferred.doneUnsafe(ended, Effect.fail(new Refusal(message.fields as never)))
+      }
+      case "failed":
+        return void Deferred.doneUnsafe(ended, Effect.die(new Error(message.reason)))
+    }
+  })
+
+  const calls = new Int32Array(job.calls)
+  const watch = Effect.gen(function* () {
+    const seen = { call: -1, since: 0 }
+    const started = yield* Clock.currentTimeMillis
+    for (;;) {
+      yield* Effect.sleep("50 millis")
+      const now = yield* Clock.currentTimeMillis
+      if (now - started > 2000) {
+        const details = [`${where.id}${presets > 1 ? ` (${where.preset})` : ""}`]
+        yield* report({ stage: "checks", done: done(), total: presets * checksOfPreset, unit: "check", details })
+      }
+      const [call, count] = [calls[0]!, calls[1]!]
+      if (call === 0 || count !== seen.call) Object.assign(seen, { call: count, since: now })
+      else if (now - seen.since > 1000 * callSeconds) return names.get(call) ?? "a call"
+    }
+  })
+  const hung = yield* Effect.raceFirst(Effect.as(Deferred.await(ended), undefined), watch)
+  const during = where.id === "" ? "" : ` during ${where.id}, preset ${where.preset}`
+  found.endsInTime = [
+    {
+      id: "ends-in-time",
+      passed: hung === undefined,
+      warning: false,
+      message:
+        hung === undefined
+          ? `every call returned within ${callSeconds} s`
+          : `${hung} did not return within ${callSeconds} s${during}; the checks after it were not made`,
+      evidence: hung === undefined ? null : { call: hung, ...where, checks: done() }
+    }
+  ]
+  if (hung !== undefined && found.definition === missing)
+    found.definition = { ...missing, message: "its module does not load" }
+  return found
+})
+
+/** How many checks there are for each preset: for the progress only. */
+const checksOfPreset = 21
+
 /** One line a check: what is wrong with the first preset where something is. */
-const merge = (byPreset: ReadonlyArray<readonly [string, ReadonlyArray<Check>]>): ReadonlyArray<Check> => {
-  const [first] = byPreset
-  if (first === undefined) return []
-  return first[1].map(({ id }, i) => {
-    const results = byPreset.map(([preset, checks]) => ({ preset, check: checks[i]! }))
+const merge = (byPreset: ReadonlyMap<string, ReadonlyArray<Check>>): ReadonlyArray<Check> => {
+  const [first = []] = byPreset.values()
+  return first.map(({ id }) => {
+    const results = [...byPreset].flatMap(([preset, checks]) =>
+      checks.filter((check) => check.id === id).map((check) => ({ preset, check }))
+    )
     const worst =
       results.find(({ check }) => !check.passed) ?? results.find(({ check }) => check.warning) ?? results[0]!
     const { check, preset } = worst
-    const named = byPreset.length > 1 && (!check.passed || check.warning) ? `preset ${preset}: ` : ""
+    const named = byPreset.size > 1 && (!check.passed || check.warning) ? `preset ${preset}: ` : ""
     return {
       id,
       passed: check.passed,
@@ -137,9 +180,9 @@ const merge = (byPreset: ReadonlyArray<readonly [string, ReadonlyArray<Check>]>)
   })
 }
 
-const report = ({ id, title }: Environment, checks: ReadonlyArray<Check>): string =>
+const report = (title: string, checks: ReadonlyArray<Check>): string =>
   [
-    `${title} (${id})`,
+    title,
     "",
     table(
       ["check", "", "what was found"],
@@ -150,20 +193,3 @@ const report = ({ id, title }: Environment, checks: ReadonlyArray<Check>): strin
       ])
     )
   ].join("\n")
-
-const entry = fileURLToPath(
-  new URL(import.meta.url.endsWith(".ts") ? "./env-check-process.ts" : "./env-check-process.js", import.meta.url)
-)
-
-const inAnotherProcess =
-  (name: string, { string }: ChildProcessSpawner.ChildProcessSpawner["Service"]): Elsewhere =>
-  (resumptions) =>
-    string(
-      ChildProcess.make(process.execPath, [entry], {
-        stdin: Stream.make(new TextEncoder().encode(JSON.stringify({ name, resumptions })))
-      })
-    ).pipe(
-      Effect.map((text) => JSON.parse(text) as ReadonlyArray<unknown>),
-      Effect.timeout("60 seconds"),
-      Effect.orDie
-    )

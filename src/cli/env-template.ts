@@ -14,33 +14,22 @@ const titleOf = (id: string): string =>
     .map((word) => word[0]!.toUpperCase() + word.slice(1))
     .join(" ")
 
-export const environmentSource = ({ api, id }: Template): string => String.raw`/**
- * ${titleOf(id)}: a goal lies a few tiles to the left or right. Three levers move you left, right or not at all; which
- * lever does what is hidden, and the same for all tasks of a pack.
- */
+export const environmentSource = ({
+  api,
+  id
+}: Template): string => String.raw`/** ${titleOf(id)}: three levers move you to a goal; which does what is hidden, and the same for all tasks of a pack. */
 import { Effect, Schema } from "effect"
 import { assign, setup } from "xstate"
-import {
-  type Agent,
-  answerBlock,
-  defineEnvironment,
-  type Ending,
-  type EnvironmentEvent,
-  hintsBlock,
-  type Parsed,
-  type Prompt,
-  type Start
-} from "${api}"
+import type { Agent, Ending, EnvironmentEvent, Parsed, Prompt, Start, Told } from "${api}"
+import { answerBlock, defineEnvironment, hintsBlock } from "${api}"
 
 const levers = ["1", "2", "3"] as const
 const moves = ["left", "right", "nothing"] as const
 type Move = (typeof moves)[number]
 
 // What there is to set (every option has a default), what is hidden, and what a task is: all of it JSON.
-const count = (value: number) =>
-  Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 6 })).pipe(
-    Schema.withDecodingDefaultTypeKey(Effect.succeed(value))
-  )
+const OneToSix = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 6 }))
+const count = (value: number) => OneToSix.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
 const Options = Schema.Struct({ farthest: count(3), stepCap: count(4) })
 const Knowledge = Schema.Array(Schema.Literals(moves)) // What levers 1 to 3 do.
 const Task = Schema.Struct({ distance: Schema.Int }) // Tiles to the goal, negative to the left.
@@ -91,12 +80,11 @@ const machine = setup({
   output: ({ event }) => event.output as Ending
 })
 
-// Words for language models. Feedback and hints have one form, so that agents read both alike.
+// Words for language models; feedback and hints have one form, so that agents read both alike.
 const line = ([lever, move]: readonly [string, string]) => "Lever " + lever + ": " + move + "."
 const said = ({ taken }: Walk) => taken.slice(-1).map(line).join("")
 const rules =
-  "You want to reach a goal. You have three levers: one moves you left by a tile, one right, one does nothing.\n" +
-  "Which is which is hidden, and stays the same for a while. Answer with one, like this: <answer>1</answer>"
+  "Reach the goal. Three levers move you left, right or not at all; find out which. Answer with one: <answer>1</answer>"
 const user = ({ distance, stepCap, taken }: Walk) => {
   const goal = "The goal is " + Math.abs(distance) + " tiles to the " + (distance < 0 ? "left." : "right.")
   return ["Step " + (taken.length + 1) + "/" + stepCap + ".", ...taken.slice(-1).map(line), goal].join(" ")
@@ -105,15 +93,14 @@ const parse = (answer: string | undefined): Parsed<string> =>
   levers.some((lever) => lever === answer) ? { action: answer! } : { why: "expected one lever, 1, 2 or 3" }
 
 // Agents read prompts and write replies as a language model would, and keep nothing between calls.
-type Known = ReadonlyMap<string, string>
-const found = (text: string, form: RegExp): Known =>
+const found = (text: string, form: RegExp) =>
   new Map([...text.matchAll(form)].map(([, lever, move]) => [lever!, move!]))
-const textOf = ({ messages }: Pick<Prompt, "messages">) => messages.map(({ content }) => content).join("\n")
+const textOf = ({ messages }: Prompt) => messages.map(({ content }) => content).join("\n")
 const wanted = (prompt: Prompt) => (textOf(prompt).endsWith("left.") ? "left" : "right")
-/** A lever that is known to do what is wanted, or else one that nothing is known of. */
-const choices = (known: Known, wanted: string) => {
-  const right = levers.filter((lever) => known.get(lever) === wanted)
-  return right.length > 0 ? right : levers.filter((lever) => !known.has(lever))
+/** Levers known to do what is wanted, or else those that nothing is known of, or else any. */
+const choices = (known: ReadonlyMap<string, string>, wanted: string) => {
+  const rank = (lever: string) => (known.get(lever) === wanted ? 2 : known.has(lever) ? 0 : 1)
+  return levers.filter((lever) => rank(lever) === Math.max(...levers.map(rank)))
 }
 const nothingLearnt = hintsBlock.write("null")
 const careful: Agent = (prompt, _, rng) => {
@@ -124,9 +111,9 @@ const careful: Agent = (prompt, _, rng) => {
 
 // The same in few words, to train small policies: "1 L" means that lever 1 moves left, "R2" a goal two tiles right.
 const letter = { left: "L", right: "R", nothing: "." } as const
-const words = ({ taken }: Walk) => taken.map(([lever, move]) => lever + " " + letter[move])
+const words = ({ taken }: Walk, told: Told = []) =>
+  taken.map(([lever, move], i) => told[i] ?? lever + " " + letter[move]).filter((word) => word !== "")
 const offset = (distance: number) => (distance < 0 ? "L" : "R") + Math.abs(distance)
-const offsets = Array.from({ length: 12 }, (_, i) => [offset(-i - 1), offset(i + 1)]).flat()
 
 export default defineEnvironment({
   id: "${id}",
@@ -138,18 +125,16 @@ export default defineEnvironment({
     sample: (rng) => rng.shuffle(moves),
     describe: (knowledge) => knowledge.map((move, i) => line([levers[i]!, move])).join("\n")
   },
-  task: {
-    schema: Task,
-    sample: (rng, { options }) => ({ distance: rng.pick([-1, 1]) * rng.int(1, options.farthest) })
-  },
+  task: { schema: Task, sample: (rng, at) => ({ distance: rng.pick([-1, 1]) * rng.int(1, at.options.farthest) }) },
   machine,
   chat: { system: () => rules, user: ({ context }) => user(context), parse: (reply) => parse(answerBlock.read(reply)) },
   terse: {
-    vocabulary: [..."123LR.?", "R0", ...offsets],
+    vocabulary: [..."123LR.?", ...Array.from({ length: 25 }, (_, i) => offset(i - 12))],
     system: () => "",
     user: ({ context }) => [...words(context).slice(-1), offset(context.distance)].join(" "),
     parse: (reply) => parse(/^[LR] ([1-3])$/.exec(reply)?.[1]), // Where to go, and the lever thought to lead there.
-    trajectory: ({ context }) => words(context).join(" "),
+    feedback: ({ context }) => words(context).slice(-1).join(""),
+    trajectory: ({ context }, told) => words(context, told).join(" "),
     replyTokens: { solve: 2, update: 7 }
   },
   feedback: {
@@ -170,14 +155,12 @@ export default defineEnvironment({
       rng.uniform() < (stage === "drill" ? 0.4 : 0.8)
         ? ""
         : levers.map((lever, i) => lever + " " + (rng.uniform() < 0.7 ? letter[knowledge[i]!] : "?")).join(" "),
-    reply: (stage, { kind, messages }, context, rng) => {
+    reply: (stage, prompt, context, rng) => {
       const knows = () => rng.uniform() < (stage === "drill" ? 0.95 : 0.6)
-      const known = found(context + " " + textOf({ messages }), /([1-3]) ([LR.])/g)
-      if (kind === "update") {
-        const kept = levers.map((lever) => lever + " " + ((knows() ? known.get(lever) : undefined) ?? "?"))
-        return { reply: kept.join(" "), recalled: false }
-      }
-      const wanted = /[LR](?=\d+$)/.exec(messages.at(-1)!.content)![0]
+      const known = found(context + " " + textOf(prompt), /([1-3]) ([LR.])/g)
+      const kept = () => levers.map((lever) => lever + " " + ((knows() && known.get(lever)) || "?")).join(" ")
+      if (prompt.kind === "update") return { reply: kept(), recalled: false }
+      const wanted = /[LR](?=\d+$)/.exec(textOf(prompt))![0]
       const lever = rng.pick(knows() ? choices(known, wanted) : levers)
       return { reply: wanted + " " + lever, recalled: known.get(lever) === wanted }
     }

@@ -43,7 +43,7 @@ const lie = (
     const [other] = transition(before, { type: "answer", action: parsed.action, rng: event.rng } as never)
     if (other.status === "error") continue
     const told = readdressed(feedback.step(other), parsed.action, event.action)
-    const inWords = terse?.feedback?.(other) ?? ""
+    const inWords = readdressed(terse?.feedback?.(other) ?? "", parsed.action, event.action)
     if (told !== "" && told !== truth && (truthInWords === undefined || inWords !== truthInWords)) {
       return { chat: told, terse: inWords }
     }

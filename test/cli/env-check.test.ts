@@ -1,5 +1,5 @@
 import { Effect, Schema } from "effect"
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
@@ -7,11 +7,13 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { type Check, checkEnvironment } from "../../src/actors/conformance.ts"
 import { resume } from "../../src/actors/conformance-states.ts"
 import type { Environment } from "../../src/environment.ts"
-import { environmentSource } from "../../src/cli/env-template.ts"
 import { environmentIds, openEnvironment } from "../../src/cli/environments.ts"
 import { runCommandLine } from "../fixtures/command-line.ts"
 
 const folder = "test/fixtures/environments"
+const place = mkdtempSync(join(tmpdir(), "constellate-check-"))
+afterAll(() => rmSync(place, { recursive: true, force: true }))
+
 const check = async (
   environment: Environment,
   preset: string,
@@ -55,7 +57,7 @@ const flaws: Record<string, readonly [check: string, message: RegExp]> = {
 
 describe("env check", () => {
   it("knows what is broken in every fixture", () => {
-    const others = ["altered", "handle", "incomplete", "sound", "unrelated"]
+    const others = ["altered", "handle", "hanging", "incomplete", "sound", "unrelated"]
     const fixtures = globSync(`${folder}/*.ts`).map((file) => basename(file, ".ts"))
     expect(fixtures.toSorted()).toEqual([...Object.keys(flaws), ...others].toSorted())
   })
@@ -71,14 +73,12 @@ describe("env check", () => {
     expect(checks.find(({ id }) => id === "transfer")).toMatchObject({ passed: true, warning: true })
   })
 
-  it("passes the environment that env new writes, of which the sound fixture is one", async () => {
-    const written = environmentSource({ id: "sound", api: "../../../src/environment.ts", tests: "vitest" })
-    expect(readFileSync(`${folder}/sound.ts`, "utf8")).toBe(written)
+  it("passes the environment that env new writes, which is the sound fixture", async () => {
     const { code, stderr, stdout } = await runCommandLine("env", "check", `./${folder}/sound.ts`, "--json")
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
     const { checks, environment, passed } = JSON.parse(stdout)
     expect({ environment, passed }).toEqual({ environment: "sound", passed: true })
-    expect(checks).toHaveLength(22)
+    expect(checks).toHaveLength(23)
     for (const { id, message, passed, warning } of checks)
       expect([id, passed, warning, message.length > 10]).toEqual([id, true, false, true])
   })
@@ -86,24 +86,52 @@ describe("env check", () => {
   it("goes on in another process, where a table of this one is not", async () => {
     const { code, stderr, stdout } = await runCommandLine("env", "check", `./${folder}/handle.ts:train`, "--packs", "2")
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^constellate: sound fails \d of 22 checks: .*elsewhere/)
+    expect(stderr).toMatch(/^constellate: sound fails \d of 23 checks: .*elsewhere/)
     expect(stdout).toMatch(/elsewhere +FAILED +in another process it went another way from position 0/)
+  })
+
+  it("ends when a call of the environment does not, and names it", async () => {
+    const hanging = await runCommandLine("env", "check", `./${folder}/hanging.ts`, "--call-seconds", "0.3", "--json")
+    expect(hanging.code).toBe(1)
+    expect(JSON.parse(hanging.stdout).checks.at(-1)).toMatchObject({
+      id: "ends-in-time",
+      passed: false,
+      message: "chat.user did not return within 0.3 s during isolation, preset train; the checks after it were not made"
+    })
+    const module = join(place, "loops.ts")
+    writeFileSync(module, "for (;;);\nexport default {}")
+    const loading = await runCommandLine("env", "check", module, "--call-seconds", "0.3")
+    expect(loading.stdout).toContain("FAILED  the module itself did not return within 0.3 s")
+  })
+
+  it("checks an environment with operators around it, whatever thread or process it is in", async () => {
+    const dynamics = "environment.dynamics=[{drift: {rate: 0.5}}, {budget: {steps: 12}}]"
+    const { code, stdout } = await runCommandLine(
+      "env",
+      "check",
+      "frozen-lake-obscure:train",
+      "--set",
+      dynamics,
+      "--json"
+    )
+    expect([code, JSON.parse(stdout).passed]).toEqual([0, true])
+    expect(await runCommandLine("env", "check", "frozen-lake", "--set", dynamics)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("expected an environment that hides something, which frozen-lake does not")
+    })
   })
 
   it("names the parts that are missing and the presets that are wrong", async () => {
     const { code, stdout } = await runCommandLine("env", "check", `./${folder}/incomplete.ts`, "--json")
     const { checks, passed } = JSON.parse(stdout)
     expect({ code, passed }).toEqual({ code: 1, passed: false })
-    expect(checks).toHaveLength(1)
+    expect(checks.map(({ id }: Check) => id)).toEqual(["definition", "ends-in-time"])
     expect(checks[0].evidence[0]).toBe("agents.careful is missing")
     expect(checks[0].evidence[1]).toMatch(/^preset hard is not an option: .*stepcap/)
   })
 })
 
 describe("a module that is no environment", () => {
-  const place = mkdtempSync(join(tmpdir(), "constellate-check-"))
-  afterAll(() => rmSync(place, { recursive: true, force: true }))
-
   it.each([
     ["does not compile", "export default {"],
     ["throws", 'throw new Error("not today")'],

@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import type { Rng } from "../../src/environment.ts"
 import type { Move } from "../frozen-lake/lake.ts"
-import { lakeOptionFields, lakeTaskFields, option } from "../frozen-lake/options.ts"
+import { lakeOptionFields, lakeTaskFields } from "../frozen-lake/options.ts"
+import { option } from "../option.ts"
 import type { Mapping } from "../frozen-lake/walk.ts"
 
 const permutations = (items: ReadonlyArray<Move>): Array<Array<Move>> =>

@@ -1,6 +1,7 @@
 /** The options and tasks of both FrozenLake environments, as schemas. */
-import { Effect, Schema } from "effect"
+import { Schema } from "effect"
 import type { Rng } from "../../src/environment.ts"
+import { int, intRange, option, range } from "../option.ts"
 import { drawMap, flaw } from "./lake.ts"
 
 const LakeMap = Schema.Array(Schema.String)
@@ -14,34 +15,14 @@ const LakeMap = Schema.Array(Schema.String)
     })
   )
 
-/** An option with its default. The description goes into the JSON schema that people are shown. */
-export const option = <S extends Schema.Top>(schema: S, value: S["Type"], description: string) =>
-  schema.pipe(
-    Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),
-    Schema.annotateEncoded({ description: `${description}. Default: ${JSON.stringify(value)}` })
-  )
-
-const inOrder = Schema.makeFilter(([low, high]: readonly [number, number]) =>
-  low <= high ? undefined : `Expected [lowest, highest], got [${low}, ${high}]`
-)
-const Size = Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 20 }))
-const Probability = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
-const Count = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }))
+const count = int(1, 1000)
 
 /** Fields of the options, so that an environment can add its own. The defaults are the published training set. */
 export const lakeOptionFields = {
-  size: option(
-    Schema.Tuple([Size, Size]).check(inOrder),
-    [4, 5],
-    "Lowest and highest edge length of the map, drawn per task"
-  ),
-  p: option(
-    Schema.Tuple([Probability, Probability]).check(inOrder),
-    [0.6, 0.7],
-    "Lowest and highest probability that a tile is frozen, drawn per task"
-  ),
-  pathBound: option(Count, 6, "Maps are accepted up to a shortest path of this many moves plus one"),
-  stepCap: option(Count, 8, "Steps after which a task is over"),
+  size: option(intRange(2, 20), [4, 5], "Lowest and highest edge length of the map, drawn per task"),
+  p: option(range(0, 1), [0.6, 0.7], "Lowest and highest probability that a tile is frozen, drawn per task"),
+  pathBound: option(count, 6, "Maps are accepted up to a shortest path of this many moves plus one"),
+  stepCap: option(count, 8, "Steps after which a task is over"),
   slippery: option(Schema.Boolean, false, "Two moves in three slip to one side"),
   map: option(Schema.NullOr(LakeMap), null, "The map of every task, instead of drawn ones")
 }

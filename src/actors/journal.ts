@@ -83,7 +83,6 @@ export const openJournal: (
     const { entries, intactBytes } = yield* readJournal(path)
     if (yield* files.exists(path)) yield* files.truncate(path, intactBytes)
     const file = yield* files.open(path, { flag: "a" })
-    const recorded = new Map(entries.map((entry) => [attemptId(entry.lifecycle, entry.attempt), entry]))
     const encoder = new TextEncoder()
     const handle = Effect.fnUntraced(function* (messages: ReadonlyArray<Message>) {
       const lines = messages.flatMap((message) => (message.type === "line" ? [message.text] : []))
@@ -97,12 +96,7 @@ export const openJournal: (
       handle
     )
     const journal: Journal = {
-      recorded: (plan) => {
-        const entry = recorded.get(attemptId(lifecycleId(plan), plan.attempt ?? 0))
-        return entry !== undefined && entry.seed === String(plan.pack.seed) && entry.baseSeed === plan.pack.baseSeed
-          ? entry
-          : undefined
-      },
+      recorded: recordedIn(entries),
       write: (lifecycle, plan) =>
         actor.tell({ type: "line", text: checkedLine(JSON.stringify(journalEntry(lifecycle, plan))) }),
       flush: actor.ask((reply) => ({ type: "flush", reply }))
@@ -111,6 +105,17 @@ export const openJournal: (
     yield* Effect.addFinalizer(() => Effect.ignore(journal.flush))
     return journal
   })
+
+/** What entries say of an attempt at a plan. */
+export const recordedIn = (entries: ReadonlyArray<JournalEntry>): Journal["recorded"] => {
+  const byAttempt = new Map(entries.map((entry) => [attemptId(entry.lifecycle, entry.attempt), entry]))
+  return (plan) => {
+    const entry = byAttempt.get(attemptId(lifecycleId(plan), plan.attempt ?? 0))
+    return entry !== undefined && entry.seed === String(plan.pack.seed) && entry.baseSeed === plan.pack.baseSeed
+      ? entry
+      : undefined
+  }
+}
 
 const attemptId = (lifecycle: string, attempt: number): string => `${lifecycle} ${attempt}`
 

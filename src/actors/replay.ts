@@ -6,7 +6,7 @@
  * itself: whether it would say the same again, token by token and bit by bit.
  */
 import { Effect } from "effect"
-import type { Episode, Step } from "../machines/episode.ts"
+import type { Episode, Lifecycle, Step } from "../machines/episode.ts"
 import { Policy, PolicyError } from "../policies/policy.ts"
 import { untimed } from "./episode-text.ts"
 import { modelPolicy, type Speech } from "./inference.ts"
@@ -60,30 +60,26 @@ export const replayLifecycle = Effect.fnUntraced(function* (
   return firstOf(lifecycle, episodes, replayed.episodes)
 })
 
-/**
- * Derives the episodes of an attempt from its entry in a journal.
- *
- * @returns them, and what in the entry cannot be: a reply too few or too many
- */
-export const relive = Effect.fnUntraced(function* (entry: JournalEntry, plan: Plan) {
-  const lived = yield* Effect.provideService(runLifecycle(plan), Policy, fromReplies(entry, plan))
-  const asked = lived.episodes.reduce((sum, { steps }) => sum + steps.length, 0)
-  const last = lived.episodes.at(-1)
-  const unfinished = entry.fault === undefined && last?.outcome === "error" && asked === entry.calls.length
-  const difference: Difference | undefined =
-    asked === entry.calls.length && !unfinished
-      ? undefined
-      : {
-          lifecycle: lived.id,
-          kind: last?.kind,
-          index: last?.index,
-          step: undefined,
-          field: "replies",
-          recorded: entry.calls.length,
-          replayed: unfinished ? (last?.why ?? "more") : asked
-        }
-  return { lifecycle: lived, difference }
-})
+/** Whether an entry of a journal has the replies that its lifecycle asks for, when it is lived from them. */
+export const checkReplies = (
+  lifecycle: Lifecycle,
+  entry: JournalEntry,
+  { past = [] }: Plan
+): Difference | undefined => {
+  const last = lifecycle.episodes.at(-1)
+  const asked = lifecycle.episodes.reduce((sum, { steps }) => sum + steps.length, 0) - past.length
+  const isOver = entry.fault !== undefined || last?.outcome !== "error"
+  if (asked === entry.calls.length && isOver) return undefined
+  return {
+    lifecycle: lifecycle.id,
+    kind: last?.kind,
+    index: last?.index,
+    step: undefined,
+    field: "replies",
+    recorded: entry.calls.length,
+    replayed: asked === entry.calls.length ? (last?.why ?? "more") : asked
+  }
+}
 
 const firstOf = (
   lifecycle: string,

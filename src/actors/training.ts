@@ -13,7 +13,6 @@ import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { ownEpisodes } from "../machines/fork.ts"
 import { course, courseMachine, type CourseSnapshot } from "../machines/learner.ts"
-import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
 import { chooseGroups, type Held, oldestSampler, sampledAfter } from "../machines/overlap.ts"
 import type { Chat } from "../policies/chat.ts"
 import {
@@ -26,7 +25,6 @@ import {
 import { Policy } from "../policies/policy.ts"
 import { makeBatches } from "./batches.ts"
 import { lastCheckpoint, publishCheckpoint } from "./checkpoint.ts"
-import { rolloutWithAlternatives } from "./counterfactual.ts"
 import { demonstrate } from "./demonstrations.ts"
 import { type Evaluation, evaluate } from "./evaluate.ts"
 import { makeVersions } from "./inference.ts"
@@ -34,8 +32,9 @@ import { openJournal } from "./journal.ts"
 import type { Learner } from "./learner.ts"
 import { keptVersions, makeModelWorkers, type ModelWorkers, shareModel, weightBuffers } from "./model-workers.ts"
 import { experiencesOf, updatePolicy, updateRate } from "./policy-update.ts"
-import { faultOf, freshPacks, planGroups, shareOf, type TaskSet } from "./rollout.ts"
+import { faultOf, type TaskSet } from "./rollout.ts"
 import type { RunFolder } from "./run-folder.ts"
+import { rolloutBatch, trainingSettings } from "./training-batch.ts"
 import { overlapOf, type TrainingConfig } from "./training-config.ts"
 import { imitate, warmStartRate } from "./warm-start.ts"
 
@@ -123,16 +122,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   const overlap = overlapOf(config)
   const overlaps = oldestSampler(overlap) > 0
   const { model, tokenizer } = { ...begun, ...policy }
-  const settings: Settings = {
-    ...defaultSettings,
-    style: config.style,
-    temperature: rolling.temperature,
-    maxTokens: rolling.maxTokens,
-    ...(rolling.tokenLimit === 0 ? {} : { tokenLimit: rolling.tokenLimit }),
-    replyMillis: 1000 * rolling.replySeconds,
-    onParseFailure: rolling.onParseFailure,
-    updatePenalty: { coefficient: rolling.updatePenalty }
-  }
+  const settings = trainingSettings(config)
   const sampling = yield* makeModelWorkers(model, config.shards, keptVersions + oldestSampler(overlap))
   /** Learners of their own, where both go on at once. */
   const learning = overlap.ahead === 0 ? sampling : yield* makeModelWorkers(model, config.shards)
@@ -309,25 +299,9 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
     Effect.gen(function* () {
       const started = yield* Clock.currentTimeMillis
       const { policyVersion } = samplers.find(({ update }) => update === after) ?? { policyVersion: undefined }
-      let first = 0
-      const plans = taskSets.flatMap((taskSet, place) => {
-        const count = shareOf(rolling.packs, taskSets.length, place)
-        const at = { phase: "train", baseSeed: seed, epoch: batch, first, count, size: rolling.packSize } as const
-        first += count
-        return planGroups(freshPacks(taskSet, at), rolling.groupSize, settings)
-      })
       const journal = yield* openJournal(folder.at("journal", `${batch}.jsonl`))
       const rolled = yield* Effect.provideService(
-        rolloutWithAlternatives(
-          plans,
-          {
-            journal,
-            concurrency: config.concurrency,
-            permits,
-            minimum: rolling.minimum === 0 ? undefined : rolling.minimum
-          },
-          rolling.counterfactual
-        ),
+        rolloutBatch(taskSets, config, batch, { journal, permits }),
         Policy,
         policyOf(policyVersion)
       )

@@ -1,20 +1,28 @@
 /** `constellate replay`: lives recorded lifecycles again and names the first difference of each. */
-import { Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, type PlatformError, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
-import { journalLines } from "../actors/journal.ts"
+import { listCheckpoints } from "../actors/checkpoint.ts"
+import type { JournalError } from "../actors/journal.ts"
 import type { Plan } from "../actors/lifecycle.ts"
-import { type Answering, type Difference, fromReplies, fromTokens, relive, replayLifecycle } from "../actors/replay.ts"
+import {
+  type Answering,
+  checkReplies,
+  type Difference,
+  fromReplies,
+  fromTokens,
+  replayLifecycle
+} from "../actors/replay.ts"
 import { planOfLines, readTraceLine } from "../actors/trace.ts"
 import { traceFileLines } from "../actors/trace-file.ts"
 import type { Episode } from "../machines/episode.ts"
 import { Policy } from "../policies/policy.ts"
 import { restoreDynamics } from "./dynamics.ts"
 import { openEnvironment } from "./environments.ts"
-import { CheckFailed, WrongInput } from "./failure.ts"
+import { CheckFailed, type UnknownName, WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
 import { openPolicy, openSpeech } from "./policy.ts"
-import { journalsAt, openRecords } from "./run-records.ts"
+import { journalsAt, openRecords, type RunJournals } from "./run-records.ts"
 
 /** A line that is not as it was written: the checksum says so. */
 interface Altered {
@@ -27,7 +35,6 @@ interface Altered {
 
 /** A lifecycle to be lived again. */
 interface Recorded {
-  readonly id: string
   readonly plan: Plan
   readonly episodes: ReadonlyArray<Episode>
   /** The policy that was recorded, as it would be given on the command line. */
@@ -36,6 +43,9 @@ interface Recorded {
   /** What is wrong with the record itself. */
   readonly difference?: Difference | undefined
 }
+
+/** What a record may fail with before anything is replayed. */
+type RecordFault = JournalError | PlatformError.PlatformError | UnknownName | WrongInput
 
 /** What a replayed lifecycle was compared by. */
 type Comparison = "replies" | "tokens" | "samples"
@@ -76,11 +86,7 @@ export const replay = Command.make(
     if (journals !== undefined && given.env !== undefined) {
       return yield* new WrongInput({ field: "--env", value: given.env, expected: "nothing: the run says which" })
     }
-    if (journals?.journals.length === 0) {
-      const expected = "a run that has journals: they are kept from the last checkpoint on"
-      return yield* new WrongInput({ field: "trace", value: trace, expected })
-    }
-    const recorded =
+    const recorded: Stream.Stream<Recorded, RecordFault, FileSystem.FileSystem> =
       journals === undefined
         ? recordedInTrace(trace, given, altered)
         : yield* recordedInJournals(journals, given, altered)
@@ -143,7 +149,7 @@ const makeAnswering = Effect.fnUntraced(function* (given: Given) {
   const files = yield* FileSystem.FileSystem
   const scope = yield* Effect.scope
   const opened = new Map<string, { readonly comparison: Comparison; readonly answer: Answering }>()
-  const open = Effect.fnUntraced(function* ({ episodes, plan, policy: recorded, thinking }: Omit<Recorded, "id">) {
+  const open = Effect.fnUntraced(function* ({ episodes, plan, policy: recorded, thinking }: Recorded) {
     const { environment } = plan.pack
     const text = given.policy ?? recorded
     const options = { environment, style: plan.settings.style, ...(thinking === undefined ? {} : { thinking }) }
@@ -163,7 +169,7 @@ const makeAnswering = Effect.fnUntraced(function* (given: Given) {
     if (!hasTokens || !atHand) return { comparison: "replies", answer: fromReplies } as const
     return { comparison: "tokens", answer: fromTokens(yield* openSpeech(text, options)) } as const
   })
-  return Effect.fnUntraced(function* (record: Omit<Recorded, "id">) {
+  return Effect.fnUntraced(function* (record: Recorded) {
     const { plan, policy, thinking } = record
     const key = JSON.stringify([policy, plan.settings.style, thinking, plan.pack.environment.id])
     const known = opened.get(key) ?? (yield* open(record))
@@ -195,7 +201,6 @@ const recordedInTrace = (trace: string, { env, wanted }: Given, altered: Array<A
         return Effect.fail(new WrongInput({ file: trace, field: id, value: undefined, expected: "all its episodes" }))
       }
       return Effect.map(openEnvironment(env ?? lines[0].environment), (environment): Recorded => ({
-        id,
         plan: planOfLines(lines, restoreDynamics(environment, plan.dynamics)),
         episodes: lines.map(({ plan: _plan, ...episode }) => episode),
         policy: plan.policy,
@@ -204,18 +209,16 @@ const recordedInTrace = (trace: string, { env, wanted }: Given, altered: Array<A
     })
   )
 
-/** The attempts at lifecycles that journals of a run hold, with the episodes that follow from them. */
+/** The attempts at lifecycles that journals of a run hold, with the episodes that follow from their replies. */
 const recordedInJournals = Effect.fnUntraced(function* (
-  { journals, run }: Exclude<Effect.Success<ReturnType<typeof journalsAt>>, undefined>,
+  { journals, run }: RunJournals,
   { policy, resample, wanted }: Given,
   altered: Array<Altered>
 ) {
   const files = yield* FileSystem.FileSystem
-  const { config, planOf } = yield* openRecords(run)
+  const { config, relive } = yield* openRecords(run)
   // All checkpoints of a run have the same tokenizer; only one has the weights that a batch was sampled with.
-  const hasCheckpoint = (yield* files.exists(join(run, "checkpoints")))
-    ? (yield* files.readDirectory(join(run, "checkpoints"))).some((name) => /^\d+$/.test(name))
-    : false
+  const hasCheckpoint = (yield* listCheckpoints(join(run, "checkpoints"))).length > 0
   const speaker = hasCheckpoint ? run : config.policy === "" ? undefined : config.policy
   return Stream.flatMap(
     Stream.fromIterable(journals),
@@ -225,30 +228,21 @@ const recordedInJournals = Effect.fnUntraced(function* (
         const expected = `the policy that sampled batch ${journal.batch}: there is no ${sampler}`
         return yield* new WrongInput({ field: "--policy", value: undefined, expected })
       }
-      return journalLines(journal.file).pipe(
-        Stream.mapEffect(
-          Effect.fnUntraced(function* ({ entry, file, number, problem, whole }) {
-            if (entry === undefined || !whole) {
-              const expected = "an entry of a journal with its checksum"
-              return yield* new WrongInput({ file: `${file}:${number}`, field: "line", value: undefined, expected })
-            }
-            const { lifecycle } = entry
-            if (wanted !== undefined && lifecycle !== wanted) return []
-            if (problem !== undefined) altered.push({ file, line: number, lifecycle })
-            const plan = yield* planOf(journal, entry)
-            const lived = yield* relive(entry, plan)
-            const recorded: Recorded = {
-              id: lifecycle,
-              plan,
-              episodes: lived.lifecycle.episodes,
-              policy: resample ? sampler : speaker,
-              thinking: config.thinking,
-              difference: lived.difference
-            }
-            return [recorded]
-          })
-        ),
-        Stream.flatMap(Stream.fromIterable)
+      const relived = yield* relive(journal, { onMissing: () => Effect.void })
+      for (const { entry, file, number: line } of relived.altered) {
+        const { lifecycle } = entry!
+        if ((wanted ?? lifecycle) === lifecycle) altered.push({ file, line, lifecycle })
+      }
+      return Stream.fromIterable(
+        relived.attempts
+          .filter(({ lifecycle: { id } }) => (wanted ?? id) === id)
+          .map(({ entry, lifecycle, plan }): Recorded => ({
+            plan,
+            episodes: lifecycle.episodes,
+            policy: resample ? sampler : speaker,
+            thinking: config.thinking,
+            difference: checkReplies(lifecycle, entry, plan)
+          }))
       )
     }, Stream.unwrap)
   )

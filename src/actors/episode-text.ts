@@ -9,6 +9,7 @@ import type { EpisodeKind, Style } from "../environment.ts"
 import { continuation } from "../machines/agent.ts"
 import { chatContext } from "../machines/context-store.ts"
 import type { Episode, Step } from "../machines/episode.ts"
+import { countsFromNumbers, countsOf, countsToNumbers, type EpisodeCounts } from "./tally.ts"
 
 /** JSON with the keys of every object in order: equal values give equal texts. */
 export const canonicalJson = (value: unknown): string => JSON.stringify(ordered(value))
@@ -58,13 +59,20 @@ export interface EpisodePlace {
   readonly timing: Episode["timing"]
 }
 
+/** Canonical JSON of a few episodes of one lifecycle, overwritten by the next. */
+export interface EpisodeTexts {
+  readonly bytes: Uint8Array
+  readonly places: ReadonlyArray<EpisodePlace>
+  readonly counts: ReadonlyArray<EpisodeCounts>
+}
+
 /**
  * Packs the episodes of a simulation, a few of one lifecycle at a time, and unpacks them. What either returns is
  * overwritten by the next call.
  *
  * @param style of the prompts. Episodes must be those of `runLifecycle`, whose prompts go on from one another.
  */
-export const makeEpisodeText = (style: Style) => {
+export const makeEpisodeText = (style: Style, growing = true) => {
   let buffer = Buffer.allocUnsafe(2 * base)
   let packed = Buffer.allocUnsafe(1 << 14)
   let length = base
@@ -200,7 +208,8 @@ export const makeEpisodeText = (style: Style) => {
       const known =
         last !== undefined ? [feedback!, ending(seen.at(-1)!, shown)] : kind === "update" ? [before, ...observed] : []
       feedback = put(inside(step.feedback))
-      putFixed(0, `","logprobs":${list(step.logprobs)},"observation":"`)
+      const judgement = step.judgement === undefined ? "" : `,"judgement":${JSON.stringify(step.judgement)}`
+      putFixed(0, `"${judgement},"logprobs":${list(step.logprobs)},"observation":"`)
       const observation = putHolding(shown, known, kind === "update" ? models.solve : undefined)
       seen.push(observation)
       putFixed(1, `","policyVersion":${step.policyVersion},"prompt":"`)
@@ -214,7 +223,7 @@ export const makeEpisodeText = (style: Style) => {
         } else put(inside(step.prompt))
       } else {
         const added = continuation(style, last.reply, step.observation)
-        if (step.prompt.length === last.prompt.length + added.length) {
+        if (growing && step.prompt.length === last.prompt.length + added.length) {
           copy(prompt!)
           putHolding(inside(added), [reply!, observation])
         } else put(inside(step.prompt))
@@ -265,7 +274,7 @@ export const makeEpisodeText = (style: Style) => {
     }
   }
 
-  /** Packed: how many episodes, the end and times of each, then new bytes and copies in turn. */
+  /** Packed: how many episodes, the end, times and counts of each, then new bytes and copies in turn. */
   const pack = (episodes: ReadonlyArray<Episode>): Uint8Array => {
     length = base
     copies.length = fixed.length = observed.length = contexts.length = 0
@@ -273,14 +282,15 @@ export const makeEpisodeText = (style: Style) => {
       putEpisode(episode)
       return length - base
     })
-    const most = length - base + 20 * (copies.length + episodes.length + 1)
+    const most = length - base + 20 * copies.length + 60 * (episodes.length + 1)
     if (packed.length < most) packed = Buffer.allocUnsafe(2 * most)
     size = 0
     packNumber(episodes.length)
-    for (const [i, { timing }] of episodes.entries()) {
+    for (const [i, episode] of episodes.entries()) {
       packNumber(ends[i]!)
-      size = packed.writeDoubleLE(timing.startedMillis, size)
-      size = packed.writeDoubleLE(timing.endedMillis, size)
+      size = packed.writeDoubleLE(episode.timing.startedMillis, size)
+      size = packed.writeDoubleLE(episode.timing.endedMillis, size)
+      for (const number of countsToNumbers(countsOf(episode))) packNumber(number)
     }
     let done = base
     for (let i = 0; i <= copies.length; i += 3) {
@@ -299,12 +309,14 @@ export const makeEpisodeText = (style: Style) => {
     const from = Buffer.from(given.buffer, given.byteOffset, given.byteLength)
     size = 0
     const places: Array<EpisodePlace> = []
+    const counts: Array<EpisodeCounts> = []
     const count = unpackNumber(from)
     for (let i = 0, start = 0; i < count; i++) {
       const end = unpackNumber(from)
       const timing = { startedMillis: from.readDoubleLE(size), endedMillis: from.readDoubleLE(size + 8) }
       size += 16
       places.push({ start, end, timing })
+      counts.push(countsFromNumbers(() => unpackNumber(from)))
       start = end
     }
     length = base
@@ -320,7 +332,8 @@ export const makeEpisodeText = (style: Style) => {
       buffer.copyWithin(length, at, at + bytes)
       length += bytes
     }
-    return { bytes: buffer.subarray(base, length) as Uint8Array, places: places as ReadonlyArray<EpisodePlace> }
+    const unpacked: EpisodeTexts = { bytes: buffer.subarray(base, length), places, counts }
+    return unpacked
   }
   return { pack, unpack }
 }

@@ -86,8 +86,8 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   const idle = new Set(Array.from({ length: placesPerWorker * workers.length }, (_, place) => place))
 
   const ended = new Set<number>()
-  const refuse = (asked: ReadonlyArray<Asked>, reason: string) => {
-    const error = Effect.fail(new PolicyError({ policy: name, reason }))
+  const refuse = (asked: ReadonlyArray<Asked>, reason: string, by: "policy" | "thread") => {
+    const error = Effect.fail(new PolicyError({ policy: name, reason, by }))
     for (const { reply } of asked) Deferred.doneUnsafe(reply, error)
   }
 
@@ -103,7 +103,7 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       Effect.match({
         onFailure: (failure): Message => {
           if (failure.outOfMemory && batch.length > 1) return { type: "tooLarge", place, batch }
-          refuse(batch, failure.message)
+          refuse(batch, failure.message, failure.ended ? "thread" : "policy")
           return failure.ended ? { type: "gone", worker: place % workers.length } : { type: "idle", place }
         },
         onSuccess: (generated): Message => {
@@ -137,7 +137,7 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
       for (const place of idle) if (ended.has(place % workers.length)) idle.delete(place)
       if (ended.size === workers.length) {
-        refuse(waiting, "all model workers have ended")
+        refuse(waiting, "all model workers have ended", "thread")
         waiting = []
       }
       while (waiting.length > 0 && idle.size > 0) {
@@ -152,7 +152,7 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
     Effect.onExit(() =>
       Effect.andThen(
         Queue.shutdown(mailbox),
-        Effect.sync(() => refuse(waiting, "inference has stopped"))
+        Effect.sync(() => refuse(waiting, "inference has stopped", "policy"))
       )
     ),
     Effect.forkScoped({ startImmediately: true })

@@ -7,14 +7,15 @@
  */
 import { type Cause, Effect, Exit, Latch, Scheduler } from "effect"
 import { createHash } from "node:crypto"
-import type { Outcome } from "../environment.ts"
+import type { Environment } from "../environment.ts"
 import type { Episode } from "../machines/episode.ts"
-import { isFault, type Settings } from "../machines/lifecycle.ts"
+import type { Settings } from "../machines/lifecycle.ts"
 import type { Pack, Strategy } from "../machines/packs.ts"
-import { type EpisodePlace, makeEpisodeText } from "./episode-text.ts"
-import { liveThrough, type Plan } from "./lifecycle.ts"
+import { type EpisodePlace, type EpisodeTexts, makeEpisodeText } from "./episode-text.ts"
+import { liveThrough, type Lost, type Plan } from "./lifecycle.ts"
 import { freshPacks, type PackSeeds, type TaskSet } from "./rollout.ts"
 import { makeScheduler } from "./scheduler.ts"
+import { countEpisode, countsOf, emptyTally, isLast, type Tally } from "./tally.ts"
 
 export type TextDigest = ReturnType<typeof makeTextDigest>
 
@@ -31,58 +32,13 @@ export interface Living {
   readonly packSeeds?: PackSeeds
 }
 
-export interface Tally {
-  /** Lifecycles lived. */
-  done: number
-  /** Model calls. */
-  steps: number
-  /** Tokens sampled. */
-  tokens: number
-  /** Of solve episodes. */
-  readonly outcomes: Record<Outcome, number>
-  /** Lifecycles that a timeout or an error ended. */
-  lost: number
-  /** False when a time limit of the wall clock has ended something. */
-  deterministic: boolean
-}
-
-export const emptyTally = (): Tally => ({
-  done: 0,
-  steps: 0,
-  tokens: 0,
-  outcomes: { success: 0, failure: 0, truncated: 0, malformed: 0, timeout: 0, error: 0 },
-  lost: 0,
-  deterministic: true
-})
-
-/** Counts an episode. */
-export const countEpisode = (tally: Tally, packSize: number, episode: Episode): void => {
-  const { kind, outcome, steps } = episode
-  tally.steps += steps.length
-  for (const step of steps) tally.tokens += step.tokens.length
-  if (kind === "solve") tally.outcomes[outcome]++
-  if (isFault(outcome)) tally.lost++
-  if (outcome === "timeout") tally.deterministic = false
-  if (isLast(episode, packSize)) tally.done++
-}
-
-export const addTally = (to: Tally, from: Tally): void => {
-  for (const key of ["done", "steps", "tokens", "lost"] as const) to[key] += from[key]
-  for (const [outcome, count] of Object.entries(from.outcomes)) to.outcomes[outcome as Outcome] += count
-  to.deterministic &&= from.deterministic
-}
-
-/** Whether a lifecycle ends with this episode. */
-export const isLast = ({ index, kind, outcome }: Episode, packSize: number): boolean =>
-  isFault(outcome) || (kind === "solve" && index === packSize - 1)
-
-/** Canonical JSON of a few episodes of one lifecycle, overwritten when whoever gets it returns. */
-export interface EpisodeTexts {
-  readonly bytes: Uint8Array
-  readonly places: ReadonlyArray<EpisodePlace>
+/** What becomes known of a lifecycle, in the order in which it was lived; overwritten when whoever gets it returns. */
+export interface LifecycleTexts extends EpisodeTexts {
   /** They are the first of their lifecycle, or the last. */
   readonly first: boolean
   readonly last: boolean
+  /** Their lines in a trace, where these were made already. */
+  readonly lines?: Uint8Array
 }
 
 /** Digest of a simulation, from the texts of all episodes by pack, run, index and kind. */
@@ -113,9 +69,12 @@ export interface RangeOptions<E, R> extends Living {
   readonly numberOf: (place: number) => number
   /** Lifecycles in flight. */
   readonly concurrency: number
+  /** Counts what has been lived, whether its texts are due or not. */
   readonly tally: Tally
   /** Called in the order of the numbers. The next texts wait for what it returns, if anything. */
-  readonly onTexts: (texts: EpisodeTexts, place: number) => Effect.Effect<void, E, R> | undefined
+  readonly onTexts: (texts: LifecycleTexts, place: number) => Effect.Effect<void, E, R> | undefined
+  /** Called before each call into the environment: the lifecycle's number, and how many calls it has made. */
+  readonly beforeCall?: ((number: number, calls: number) => Lost | undefined) | undefined
 }
 
 /** Copies bytes to where many such copies lie side by side, at no cost but their own; Node's own pool wastes a fifth. */
@@ -135,13 +94,17 @@ const makeShelf = () => {
   }
 }
 
+/** Whether later prompts of an episode hold what was said and seen as it was. */
+const keepsPrompts = ({ chat }: Environment, { compression, style }: Settings): boolean =>
+  style === "terse" || (compression === "keep_all" && chat.shorten === undefined)
+
 const withTurns = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => Effect.provideService(effect, Scheduler.Scheduler, makeScheduler()))
 
 /** Lives lifecycles of some numbers. */
 export const simulateRange = Effect.fnUntraced(function* <E, R>(taskSet: TaskSet, options: RangeOptions<E, R>) {
-  const { concurrency, count, numberOf, onTexts, packSize, settings, tally } = options
-  const text = makeEpisodeText(settings.style)
+  const { beforeCall, concurrency, count, numberOf, onTexts, packSize, settings, tally } = options
+  const text = makeEpisodeText(settings.style, keepsPrompts(taskSet.environment, settings))
   const shelve = makeShelf()
   const finished = new Map<number, Exit.Exit<ReadonlyArray<Uint8Array>>>()
   const next = yield* Latch.make(false)
@@ -151,15 +114,19 @@ export const simulateRange = Effect.fnUntraced(function* <E, R>(taskSet: TaskSet
     const units: Array<Uint8Array> = []
     let pending: Array<Episode> = []
     const keep = (episode: Episode) => {
-      countEpisode(tally, packSize, episode)
+      const last = isLast(episode, packSize)
+      countEpisode(tally, countsOf(episode), last)
       pending.push(episode)
-      if (episode.kind === "update" || isLast(episode, packSize)) {
+      if (episode.kind === "update" || last) {
         units.push(shelve(text.pack(pending)))
         pending = []
       }
       return Effect.void
     }
-    yield* liveThrough(planOf(taskSet, options, numberOf(place)), keep, Effect.yieldNow)
+    const number = numberOf(place)
+    let calls = 0
+    const before = beforeCall === undefined ? undefined : () => beforeCall(number, calls++)
+    yield* liveThrough(planOf(taskSet, options, number), keep, Effect.yieldNow, before)
     return units
   })
   const start = (place: number) =>
@@ -207,7 +174,7 @@ export interface SimulationOptions<E, R> extends Living {
   readonly tally?: Tally
   readonly digest?: TextDigest
   /** What else becomes of the texts, in the order of the packs. */
-  readonly onTexts?: (texts: EpisodeTexts) => Effect.Effect<void, E, R> | undefined
+  readonly onTexts?: (texts: LifecycleTexts) => Effect.Effect<void, E, R> | undefined
 }
 
 /** Lives lifecycles in this thread. */

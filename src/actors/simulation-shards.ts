@@ -1,24 +1,37 @@
 /**
- * A simulation in several worker threads. Blocks of lifecycles go to the shards in turn, and their texts come back in the
- * order of the blocks, so nothing depends on how many shards there are. A shard that is ahead waits.
+ * A simulation in worker threads. Blocks of lifecycles go to the shards in turn, and their texts come back in the order of
+ * the blocks, so nothing depends on how many shards there are. A shard that is ahead waits.
+ *
+ * Shards are watched. One whose event loop stands still, or whose thread ends, is replaced by another that lives again what
+ * had not come back. The call into the environment at which it happened is not made a second time: there its lifecycle
+ * ends, as a fault, and the others go on.
  */
 import { Effect, Queue, Schema } from "effect"
 import { Worker } from "node:worker_threads"
-import type { EpisodePlace } from "./episode-text.ts"
+import { type Lag, largestLag, noLag } from "./lag.ts"
 import { shareOf } from "./rollout.ts"
-import {
-  addTally,
-  emptyTally,
-  type EpisodeTexts,
-  makeTextDigest,
-  type SimulationOptions,
-  type Tally
-} from "./simulate.ts"
+import { type LifecycleTexts, makeTextDigest, type Simulation, type SimulationOptions } from "./simulate.ts"
+import { addTally, countEpisode, emptyTally, type Tally } from "./tally.ts"
 
 /** Lifecycles of a block: enough to make messages cheap, few enough to share small simulations evenly. */
 const blockSize = 16
 /** Blocks that a shard may have on their way. */
 export const blocksAhead = 4
+
+/** How often a shard shows that it lives, and how often that is looked at. */
+export const beatMillis = 100
+const lookMillis = 250
+/** Threads that may be lost before a simulation gives up. */
+const mostLost = 100
+
+/** A call into the environment from which a thread did not come back. */
+export interface LostCall {
+  readonly lifecycle: number
+  /** How many calls the lifecycle had made before. */
+  readonly calls: number
+  readonly outcome: "timeout" | "error"
+  readonly why: string
+}
 
 /** What a shard is told. */
 export interface ShardJob<Setup> {
@@ -29,19 +42,76 @@ export interface ShardJob<Setup> {
   readonly first: number
   readonly lifecycles: number
   readonly concurrency: number
+  /** Blocks of this shard that are known already. */
+  readonly blocks: number
+  readonly lost: ReadonlyArray<LostCall>
+  /** Whether the lines of traces are wanted. */
+  readonly traced: boolean
+  readonly pulse: Pulse
+  /** What earlier threads of this shard have lived. */
+  readonly before: Standing
 }
 
-interface Place extends Pick<EpisodeTexts, "first" | "last"> {
-  readonly at: number
-  readonly places: ReadonlyArray<EpisodePlace>
+/** What a shard writes into memory that its supervisor reads: it may not be able to say anything any more. */
+export interface Pulse {
+  /** Beats; the lifecycle of the last call into the environment, counted from 1; the calls that it had made before. */
+  readonly state: Int32Array
+  /** A standing, in the order of its fields. */
+  readonly lived: Float64Array
 }
 
-/** What a shard says. */
+export const makePulse = (): Pulse => ({
+  state: new Int32Array(new SharedArrayBuffer(12)),
+  lived: new Float64Array(new SharedArrayBuffer(40))
+})
+
+/** What has been lived so far, whether it is known already or not. */
+export interface Standing {
+  readonly done: number
+  readonly tasks: number
+  readonly steps: number
+  readonly tokens: number
+  readonly lost: number
+}
+
+export const standingOf = ({ done, lost, outcomes, steps, tokens }: Tally): Standing => ({
+  done,
+  tasks: Object.values(outcomes).reduce((sum, n) => sum + n, 0),
+  steps,
+  tokens,
+  lost
+})
+
+/** What all shards have lived. */
+export const standingOfPulses = (pulses: ReadonlyArray<{ readonly lived: ArrayLike<number> }>): Standing => {
+  const sum = (field: number) => pulses.reduce((all, { lived }) => all + lived[field]!, 0)
+  return { done: sum(0), tasks: sum(1), steps: sum(2), tokens: sum(3), lost: sum(4) }
+}
+
+/** Some of the bytes of a block. */
+interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+interface Place extends Pick<LifecycleTexts, "first" | "last" | "places" | "counts"> {
+  readonly at: Span
+  readonly lines: Span | undefined
+}
+
+/** What a shard says, and what is said of it. */
 export type ShardMessage =
-  | { readonly type: "block"; readonly bytes: Uint8Array; readonly texts: ReadonlyArray<Place>; readonly tally: Tally }
+  | {
+      readonly type: "block"
+      readonly bytes: Uint8Array
+      readonly texts: ReadonlyArray<Place>
+      readonly tally: Tally
+      readonly lag: Lag
+    }
   | { readonly type: "failed"; readonly reason: string }
+  | { readonly type: "lost"; readonly outcome: LostCall["outcome"]; readonly reason: string }
 
-/** A worker thread of a simulation ended before its time. */
+/** A worker thread of a simulation could not do its work. */
 export class ShardFailure extends Schema.TaggedError<ShardFailure>()("ShardFailure", {
   shard: Schema.Int,
   reason: Schema.String
@@ -51,94 +121,173 @@ export class ShardFailure extends Schema.TaggedError<ShardFailure>()("ShardFailu
   }
 }
 
-/** The lifecycles of one shard: how many, the number of each, and which of them end a block. */
-export const shardRange = ({ first, lifecycles, shard, shards }: Omit<ShardJob<unknown>, "setup" | "concurrency">) => {
+/** The lifecycles that a shard has left: how many, the number of each, and which of them end a block. */
+export const shardRange = ({ blocks: known, first, lifecycles, shard, shards }: Omit<ShardJob<unknown>, "setup">) => {
   const total = lifecycles - first
-  const numberOf = (place: number): number =>
-    first + (Math.floor(place / blockSize) * shards + shard) * blockSize + (place % blockSize)
-  const blocks = shareOf(Math.ceil(total / blockSize), shards, shard)
-  const count =
-    blocks === 0
-      ? 0
-      : Math.min(blocks * blockSize, lifecycles - numberOf((blocks - 1) * blockSize) + (blocks - 1) * blockSize)
+  const numberOf = (place: number): number => {
+    const block = known + Math.floor(place / blockSize)
+    return first + (block * shards + shard) * blockSize + (place % blockSize)
+  }
+  const blocks = shareOf(Math.ceil(total / blockSize), shards, shard) - known
+  const before = Math.max(0, blocks - 1) * blockSize
+  const count = blocks <= 0 ? 0 : before + Math.min(blockSize, lifecycles - numberOf(before))
   return { count, numberOf, endsBlock: (place: number) => place % blockSize === blockSize - 1 || place === count - 1 }
+}
+
+/** Bytes that are collected, and taken away all at once. */
+const makeHeap = () => {
+  let bytes = Buffer.allocUnsafe(1 << 20)
+  let length = 0
+  return {
+    /** Where they lie. */
+    add: (given: Uint8Array): Span => {
+      if (length + given.length > bytes.length) {
+        const larger = Buffer.allocUnsafe(2 * (length + given.length))
+        bytes.copy(larger, 0, 0, length)
+        bytes = larger
+      }
+      const start = length
+      bytes.set(given, start)
+      length += given.length
+      return { start, end: length }
+    },
+    take: (): Uint8Array<ArrayBuffer> => {
+      const taken = new Uint8Array(bytes.subarray(0, length))
+      length = 0
+      return taken
+    }
+  }
 }
 
 /** Collects the texts of a block in the shard, to be posted at once. */
 export const makeBlock = () => {
-  let bytes = Buffer.allocUnsafe(1 << 20)
-  let length = 0
+  const heap = makeHeap()
   let texts: Array<Place> = []
+  let tally = emptyTally()
   return {
-    add: (given: EpisodeTexts): void => {
-      if (length + given.bytes.length > bytes.length) {
-        const larger = Buffer.allocUnsafe(2 * (length + given.bytes.length))
-        bytes.copy(larger, 0, 0, length)
-        bytes = larger
-      }
-      bytes.set(given.bytes, length)
-      texts.push({ at: length, places: given.places, first: given.first, last: given.last })
-      length += given.bytes.length
+    add: ({ bytes, counts, first, last, lines, places }: LifecycleTexts): void => {
+      for (const [i, own] of counts.entries()) countEpisode(tally, own, last && i === counts.length - 1)
+      const at = heap.add(bytes)
+      texts.push({ at, lines: lines === undefined ? undefined : heap.add(lines), places, counts, first, last })
     },
-    take: (tally: Tally): Extract<ShardMessage, { type: "block" }> => {
-      const message = { type: "block", bytes: new Uint8Array(bytes.subarray(0, length)), texts, tally } as const
-      length = 0
+    /** To be posted with its bytes handed over. */
+    take: (lag: Lag) => {
+      const message = { type: "block", bytes: heap.take(), texts, tally, lag } as const
       texts = []
+      tally = emptyTally()
       return message
     }
   }
 }
 
-/** Lives lifecycles in worker threads of `entry`, each told by its job how. */
+export interface ShardedOptions<Setup, E, R> extends Omit<SimulationOptions<E, R>, "packSize" | "seed" | "settings"> {
+  /** The module that worker threads run, and what it is told of how to open environment and policy. */
+  readonly entry: URL
+  readonly setup: Setup
+  /** One for each shard. */
+  readonly pulses: ReadonlyArray<Pulse>
+  readonly traced: boolean
+  /** A thread whose event loop stands still for so long is ended. */
+  readonly stillMillis: number
+  readonly tally: Tally
+}
+
+/** Lives lifecycles in worker threads, each told by its job how. */
 export const simulateInShards = Effect.fnUntraced(function* <Setup, E = never, R = never>(
-  { entry, setup, shards }: { readonly entry: URL; readonly setup: Setup; readonly shards: number },
-  options: Omit<SimulationOptions<E, R>, "packSize" | "seed" | "settings">
+  options: ShardedOptions<Setup, E, R>
 ) {
-  const { concurrency, digest = makeTextDigest(), first = 0, lifecycles, onTexts, tally = emptyTally() } = options
-  const opened = yield* Effect.forEach(
-    Array.from({ length: shards }, (_, shard) => shard),
-    (shard) =>
-      open(entry, {
-        setup,
-        shard,
-        shards,
-        first,
-        lifecycles,
-        concurrency: Math.max(1, shareOf(concurrency, shards, shard))
-      })
-  )
-  const before = structuredClone(tally)
-  const told = opened.map(emptyTally)
+  const { digest = makeTextDigest(), first = 0, lifecycles, onTexts, pulses, tally } = options
+  const shards = pulses.length
+  const tallies = pulses.map(emptyTally)
+  const lags = pulses.map(() => noLag)
+  const open = (shard: number, blocks: number, lost: ReadonlyArray<LostCall>) =>
+    openShard(options.entry, options.stillMillis, {
+      setup: options.setup,
+      shard,
+      shards,
+      first,
+      lifecycles,
+      concurrency: Math.max(1, shareOf(options.concurrency, shards, shard)),
+      blocks,
+      lost,
+      traced: options.traced,
+      pulse: pulses[shard]!,
+      before: standingOf(tallies[shard]!)
+    } satisfies ShardJob<Setup>)
+  const opened = yield* Effect.forEach(pulses, (_, shard) => open(shard, 0, []))
   const blocks = Math.ceil((lifecycles - first) / blockSize)
-  for (let block = 0; block < blocks; block++) {
+  for (let block = 0; block < blocks;) {
     const shard = block % shards
-    const { messages, worker } = opened[shard]!
+    const { job, messages, worker } = opened[shard]!
     const message = yield* Queue.take(messages)
     if (message.type === "failed") return yield* new ShardFailure({ shard, reason: message.reason })
+    if (message.type === "lost") {
+      const lost = yield* lostCall(job, message)
+      opened[shard] = yield* open(shard, Math.floor(block / shards), [...job.lost, lost])
+      continue
+    }
+    block++
     worker.postMessage("taken")
-    told[shard] = message.tally
-    Object.assign(tally, structuredClone(before))
-    for (const one of told) addTally(tally, one)
-    for (const { at, first, last, places } of message.texts) {
-      const bytes = message.bytes.subarray(at, at + places.at(-1)!.end)
-      digest.add(bytes, places)
-      const wait = onTexts?.({ bytes, places, first, last })
+    lags[shard] = message.lag
+    addTally(tallies[shard]!, message.tally)
+    addTally(tally, message.tally)
+    for (const { at, lines, ...texts } of message.texts) {
+      const bytes = message.bytes.subarray(at.start, at.end)
+      digest.add(bytes, texts.places)
+      const made = lines === undefined ? {} : { lines: message.bytes.subarray(lines.start, lines.end) }
+      const wait = onTexts?.({ ...texts, ...made, bytes })
       if (wait !== undefined) yield* wait
     }
   }
-  return { ...tally, digest: digest.hex() }
+  const simulation: Simulation = { ...tally, digest: digest.hex() }
+  return { ...simulation, lag: largestLag(lags) }
 }, Effect.scoped)
 
-const open = (entry: URL, job: ShardJob<unknown>) =>
-  Effect.gen(function* () {
-    const messages = yield* Queue.unbounded<ShardMessage>() // Bounded by what a shard may have on its way.
-    const worker = yield* Effect.acquireRelease(
-      Effect.sync(() => new Worker(entry, { workerData: job })),
-      (worker) => Effect.promise(() => worker.terminate())
-    )
-    const failed = (reason: string) => Queue.offerUnsafe(messages, { type: "failed", reason })
-    worker.on("message", (message: ShardMessage) => Queue.offerUnsafe(messages, message))
-    worker.on("error", (error) => failed(error instanceof Error ? error.message : String(error)))
-    worker.on("exit", (code) => failed(`its thread ended with code ${code}`))
-    return { worker, messages }
-  })
+/** The call at which a shard was lost. */
+const lostCall = Effect.fnUntraced(function* (
+  { lost, pulse, shard }: ShardJob<unknown>,
+  { outcome, reason: why }: Extract<ShardMessage, { type: "lost" }>
+) {
+  const [, number, calls] = pulse.state
+  const call: LostCall = { lifecycle: number! - 1, calls: calls!, outcome, why }
+  const again = lost.some(({ calls, lifecycle }) => lifecycle === call.lifecycle && calls === call.calls)
+  if (number === 0 || again) return yield* new ShardFailure({ shard, reason: why })
+  if (lost.length === mostLost) {
+    return yield* new ShardFailure({ shard, reason: `${why}, the last of ${mostLost} threads that were lost` })
+  }
+  return call
+})
+
+const openShard = Effect.fnUntraced(function* (entry: URL, stillMillis: number, job: ShardJob<unknown>) {
+  const { state } = job.pulse
+  state.fill(0)
+  const messages = yield* Queue.unbounded<ShardMessage>() // Bounded by what a shard may have on its way.
+  const worker = yield* Effect.acquireRelease(
+    Effect.sync(() => new Worker(entry, { workerData: job })),
+    (worker) => Effect.promise(() => worker.terminate())
+  )
+  let over = false
+  const end = (outcome: LostCall["outcome"], reason: string): void => {
+    if (!over) Queue.offerUnsafe(messages, { type: "lost", outcome, reason })
+    over = true
+  }
+  worker.on("message", (message: ShardMessage) => Queue.offerUnsafe(messages, message))
+  worker.on("error", (error) =>
+    end("error", `the thread ended: ${error instanceof Error ? error.message : String(error)}`)
+  )
+  worker.on("exit", (code) => end("error", `the thread ended with code ${code}`))
+  yield* Effect.gen(function* () {
+    let [beats, stillFor] = [0, 0]
+    while (!over) {
+      yield* Effect.sleep(lookMillis)
+      const now = Atomics.load(state, 0)
+      // Looks are counted, not the time between them: a machine that slept has not hung.
+      stillFor = now === beats && now > 0 ? stillFor + lookMillis : 0
+      beats = now
+      if (stillFor < stillMillis) continue
+      end("timeout", `the environment did not come back in ${stillMillis} ms, and its thread was ended`)
+      yield* Effect.promise(() => worker.terminate())
+    }
+  }).pipe(Effect.forkScoped({ startImmediately: true }))
+  return { job, messages, worker }
+})

@@ -9,7 +9,8 @@ import { Effect, Exit, Fiber, FileSystem, Latch, type PlatformError, Schema, Sco
 import { parse } from "node:path"
 import { type FileLine, linesOf } from "./checked-lines.ts"
 import { canonicalJson, untimed } from "./episode-text.ts"
-import { countEpisode, emptyTally, type EpisodeTexts, isLast, makeTextDigest } from "./simulate.ts"
+import { type LifecycleTexts, makeTextDigest } from "./simulate.ts"
+import { countEpisode, countsOf, emptyTally, isLast } from "./tally.ts"
 import { type RecordedPlan, readTraceLine, type TraceLine, traceLine } from "./trace.ts"
 
 /** A trace file that cannot be continued. */
@@ -44,6 +45,12 @@ export const partsOf = Effect.fnUntraced(function* (path: string) {
 /** The lines of a trace and of its parts, read as they are asked for. */
 export const traceFileLines = (path: string) =>
   Stream.unwrap(Effect.map(partsOf(path), (parts) => Stream.flatMap(Stream.fromIterable(parts), linesOf)))
+
+/** The lines of some episodes; the first of a lifecycle has the plan. */
+export const linesOfTexts = (
+  { bytes, first, places }: Pick<LifecycleTexts, "bytes" | "first" | "places">,
+  plan: RecordedPlan
+): Buffer => Buffer.concat(places.map((place, i) => traceLine(bytes, place, first && i === 0 ? plan : undefined)))
 
 /** What a trace holds already. */
 export interface Known {
@@ -84,8 +91,9 @@ export const openTraceFile = Effect.fnUntraced(function* (
   }
 
   /** Lines of the lifecycle at hand, and lifecycles that wait for the disk. */
-  let lines: Array<Buffer> = []
+  let lines: Array<Uint8Array> = []
   let lifecycle = known?.lifecycles ?? 0
+  let written = lifecycle
   let ready: Array<Buffer> = []
   let waiting = 0
   let failure: PlatformError.PlatformError | undefined
@@ -110,6 +118,7 @@ export const openTraceFile = Effect.fnUntraced(function* (
       while (to < taken.length && size + bytes < rotateBytes) bytes += taken[to++]!.length
       yield* current.file.writeAll(Buffer.concat(taken.slice(from, to)))
       size += bytes
+      written += to - from
       waiting -= bytes
       from = to
     }
@@ -143,11 +152,9 @@ export const openTraceFile = Effect.fnUntraced(function* (
   })
   yield* Effect.addFinalizer(() => Effect.ignore(close))
 
-  const write = ({ bytes: text, first, last, places }: EpisodeTexts) => {
-    for (const [i, place] of places.entries()) {
-      lines.push(traceLine(text, place, first && i === 0 ? planAt(lifecycle) : undefined))
-    }
-    if (!last) return undefined
+  const write = (texts: LifecycleTexts) => {
+    lines.push(texts.lines ?? linesOfTexts(texts, planAt(lifecycle)))
+    if (!texts.last) return undefined
     lifecycle++
     const whole = Buffer.concat(lines)
     lines = []
@@ -159,7 +166,8 @@ export const openTraceFile = Effect.fnUntraced(function* (
     if (failure !== undefined) room.openUnsafe()
     return Effect.andThen(room.await, fault)
   }
-  return { write, close }
+  /** How many whole lifecycles are in the file by now. */
+  return { write, close, written: () => written }
 })
 
 /** The whole lifecycles at the beginning of a trace that was written by this very plan, in this order. */
@@ -208,7 +216,7 @@ export const readKnown = Effect.fnUntraced(function* (
       episodes.push(line)
       if (!isLast(line, expected.packSize)) return
       for (const { plan: _plan, ...episode } of episodes) {
-        countEpisode(tally, expected.packSize, episode)
+        countEpisode(tally, countsOf(episode), isLast(episode, expected.packSize))
         const text = Buffer.from(canonicalJson(untimed(episode)))
         digest.add(text, [{ start: 0, end: text.length }])
       }

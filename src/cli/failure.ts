@@ -143,7 +143,8 @@ const usage = (error: CliError.NonShowHelpErrors): string => {
   }
 }
 
-const text = (error: unknown): string => {
+/** An error in words. */
+export const text = (error: unknown): string => {
   if (PlatformError.isPlatformError(error) && error.reason._tag !== "BadArgument") {
     const { _tag, pathOrDescriptor, description } = error.reason
     const what = {

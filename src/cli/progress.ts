@@ -57,6 +57,8 @@ export interface Standing {
   readonly tokens?: number
   /** What else is to be said, such as rates of the stage's own. */
   readonly details?: ReadonlyArray<string>
+  /** Where units done are no measure of what is left. */
+  readonly secondsLeft?: number
 }
 
 /** Without a terminal, milliseconds between two lines. */
@@ -93,7 +95,7 @@ export const progress = Effect.fnUntraced(function* (line: StatusLine = statusLi
  */
 export const describe = (standing: Standing, seconds: number, doneHere: number): string => {
   const { details = [], stage, done, total, unit, success, tokens } = standing
-  const left = doneHere > 0 ? (seconds / doneHere) * (total - done) : undefined
+  const left = standing.secondsLeft ?? (doneHere > 0 ? (seconds / doneHere) * (total - done) : undefined)
   return [
     `${stage}: ${unit} ${done}/${total}`,
     ...(success === undefined

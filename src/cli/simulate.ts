@@ -1,20 +1,15 @@
 /** `constellate simulate`: many lifecycles without learning. */
-import { Clock, Effect, Option, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { monitorEventLoopDelay } from "node:perf_hooks"
-import { emptyTally, planOf, type Simulation, simulate as simulateHere, type Tally } from "../actors/simulate.ts"
-import { simulateInShards } from "../actors/simulation-shards.ts"
-import { type Known, openTraceFile, readKnown } from "../actors/trace-file.ts"
-import { recordedPlan } from "../actors/trace.ts"
 import { strategies } from "../machines/packs.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { envs } from "./environments.ts"
-import { WrongInput } from "./failure.ts"
+import { CheckFailed, WrongInput } from "./failure.ts"
 import { LifecycleConfig } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
 import { policyFields } from "./policy.ts"
-import { count, progress } from "./progress.ts"
-import { openSimulation, type SimulationSetup } from "./simulation.ts"
+import { describe } from "./simulation-report.ts"
+import { isolations, runSimulation } from "./simulation-run.ts"
 import { packingFields } from "./task-packs.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
@@ -36,6 +31,12 @@ const SimulationConfig = Schema.Struct({
       description: "Worker threads to share the lifecycles among, 1 to 64; default 1"
     }),
     1
+  ),
+  isolation: Schema.optionalKey(
+    Schema.Literals(isolations).annotate({
+      description:
+        "inline: in this thread; worker: in threads of their own, which are ended and replaced when an environment does not come back; default worker where shards are many, else inline"
+    })
   ),
   seed: withDefault(Schema.Int.annotate({ description: "Default 1" }), 1),
   temperature: withDefault(
@@ -100,88 +101,33 @@ export const simulate = Command.make(
       return yield* new WrongInput({ field: "--rotate-mb", value: megabytes, expected })
     }
     const rotateBytes = megabytes === undefined ? undefined : megabytes * 1e6
-    const { concurrency, lifecycle, packSize, seed, shards, temperature, ...others } = config
-    const { lifecycles: wanted, packSeeds = "runtime", pad = true, strategy, ...policyOptions } = others
+    const { concurrency, isolation, lifecycle, packSize, seed, shards, temperature, ...others } = config
+    if (isolation === "inline" && shards > 1) {
+      return yield* new WrongInput({
+        field: "isolation",
+        value: isolation,
+        expected: `"worker" where shards are ${shards}`
+      })
+    }
+    const { lifecycles, packSeeds = "runtime", pad = true, strategy, ...policyOptions } = others
     const settings = all.filter(({ path }) => path[0] === "environment")
     const packing = { strategy, pad, packSeeds }
     const from = { env: env[0], tasks: Option.getOrUndefined(tasks), packing, packSize }
-    const setup: SimulationSetup = { ...from, policy, settings, seed, temperature, lifecycle, policyOptions }
-    const delay = monitorEventLoopDelay({ resolution: 10 })
-    const { environment, preset, lifecycles, result, seconds, already } = yield* Effect.scoped(
-      Effect.gen(function* () {
-        const { layer, living, taskSet } = yield* openSimulation(setup, shards > 1 ? 1 : 2)
-        const { packs } = living
-        const lifecycles = wanted ?? packs?.length ?? 1000
-        if (packs !== undefined && lifecycles > packs.length) {
-          const expected = `at most ${packs.length}, the packs that the tasks make`
-          return yield* new WrongInput({ field: "lifecycles", value: lifecycles, expected })
-        }
-        const path = Option.getOrUndefined(out)
-        const { thinking } = policyOptions
-        const plan = {
-          ...recordedPlan(planOf(taskSet, living, 0)),
-          policy,
-          ...(thinking === undefined ? {} : { thinking })
-        }
-        const planAt = (number: number) =>
-          packs === undefined ? plan : { ...plan, ...recordedPlan(planOf(taskSet, living, number)) }
-        const expected = { planAt, environment: taskSet.environment.id, packSize: living.packSize, most: lifecycles }
-        const known: Known | undefined = resume ? yield* readKnown(path!, expected) : undefined
-        const traces = path === undefined ? undefined : yield* openTraceFile(path, planAt, { known, rotateBytes })
-        const clock = yield* Clock.Clock
-        const started = clock.currentTimeMillisUnsafe()
-        const elapsed = () => (clock.currentTimeMillisUnsafe() - started) / 1000
-        const tally = known?.tally ?? emptyTally()
-        const already = { lifecycles: tally.done, steps: tally.steps, tokens: tally.tokens }
-        const report = yield* reporter(tally, { already: already.lifecycles, lifecycles, concurrency, elapsed })
-        const options = {
-          first: already.lifecycles,
-          lifecycles,
-          concurrency,
-          tally,
-          ...(known === undefined ? {} : { digest: known.digest }),
-          onTexts: (texts: Parameters<NonNullable<typeof traces>["write"]>[0]) => {
-            const wait = traces?.write(texts)
-            const said = texts.last ? report() : undefined
-            return wait === undefined ? said : said === undefined ? wait : Effect.andThen(wait, said)
-          }
-        }
-        delay.enable()
-        const result: Simulation =
-          shards === 1
-            ? yield* Effect.provide(simulateHere(taskSet, { ...living, ...options }), layer)
-            : yield* simulateInShards({ entry: worker, setup, shards }, options)
-        if (traces !== undefined) yield* traces.close
-        const { environment, preset } = taskSet
-        return { environment: environment.id, preset, lifecycles, result, seconds: elapsed(), already }
-      })
-    )
-    delay.disable()
-    const { done: _done, ...outcome } = result
-    const rate = (amount: number) => (seconds > 0 ? amount / seconds : 0)
-    const millis = (nanos: number) => Math.round(nanos / 1e4) / 100
-    const document = {
-      environment,
-      preset,
-      policy,
+    const simulated = yield* runSimulation({
+      setup: { ...from, policy, settings, seed, temperature, lifecycle, policyOptions },
       lifecycles,
       concurrency,
       shards,
-      seed,
-      ...outcome,
-      seconds,
-      lifecyclesPerSecond: rate(lifecycles - already.lifecycles),
-      stepsPerSecond: rate(result.steps - already.steps),
-      tokensPerSecond: rate(result.tokens - already.tokens),
-      peakRssBytes: process.resourceUsage().maxRSS * 1024,
-      eventLoopLagMillis: {
-        p50: millis(delay.percentile(50)),
-        p99: millis(delay.percentile(99)),
-        max: millis(delay.max)
-      },
-      ...(resume ? { resumedAt: already.lifecycles } : {})
-    }
-    yield* answer(json, document, () => describe(document))
+      isolation: isolation ?? (shards > 1 ? "worker" : "inline"),
+      out: Option.getOrUndefined(out),
+      resume,
+      rotateBytes
+    })
+    yield* answer(json, simulated, () => describe(simulated))
+    const { untraced } = simulated
+    if (untraced === undefined) return
+    const reason = `${untraced.why}: ${untraced.lifecycles} lifecycles have no traces; --resume goes on behind the others`
+    return yield* new CheckFailed({ reason })
   })
 ).pipe(
   Command.withDescription("Live many lifecycles without learning: to test, to compare, to collect data"),
@@ -196,62 +142,3 @@ export const simulate = Command.make(
     }
   ])
 )
-
-const worker = new URL(
-  import.meta.url.endsWith(".ts") ? "./simulate-worker.ts" : "./simulate-worker.js",
-  import.meta.url
-)
-
-/** Says where the simulation stands, once it has lasted two seconds, and not at every lifecycle. */
-const reporter = Effect.fnUntraced(function* (
-  tally: Tally,
-  standing: {
-    readonly already: number
-    readonly lifecycles: number
-    readonly concurrency: number
-    readonly elapsed: () => number
-  }
-) {
-  const { already, concurrency, elapsed, lifecycles } = standing
-  const { report } = yield* progress()
-  const before = tally.steps
-  let done = already
-  return () => {
-    done++
-    const seconds = elapsed()
-    if (seconds < 2 || (done % 16 !== 0 && done < lifecycles)) return undefined
-    const details = [
-      `${count((done - already) / seconds)} lifecycles/s`,
-      `${count((tally.steps - before) / seconds)} steps/s`,
-      `${Math.min(concurrency, lifecycles - done)} in flight`,
-      ...(tally.lost === 0 ? [] : [`${tally.lost} failed`])
-    ]
-    return report({ stage: "simulation", done, total: lifecycles, unit: "lifecycle", details })
-  }
-})
-
-const describe = (
-  result: Omit<Simulation, "done"> & {
-    readonly seconds: number
-    readonly environment: string
-    readonly policy: string
-    readonly lifecycles: number
-    readonly concurrency: number
-    readonly seed: number
-    readonly lifecyclesPerSecond: number
-    readonly stepsPerSecond: number
-    readonly tokensPerSecond: number
-    readonly peakRssBytes: number
-  }
-): string => {
-  const outcomes = Object.entries(result.outcomes).flatMap(([name, n]) => (n === 0 ? [] : [`${n} ${name}`]))
-  return [
-    `${result.policy} on ${result.environment}: ${result.lifecycles} lifecycles, ${result.concurrency} in flight, seed ${result.seed}`,
-    `${result.steps} steps in ${result.seconds.toFixed(1)} s: ${count(result.lifecyclesPerSecond)} lifecycles/s, ${count(result.stepsPerSecond)} steps/s${
-      result.tokens === 0 ? "" : `, ${count(result.tokensPerSecond)} tokens/s`
-    }, at most ${(result.peakRssBytes / 2 ** 20).toFixed(0)} MiB`,
-    `outcomes: ${outcomes.join(", ")}`,
-    ...(result.lost === 0 ? [] : [`${result.lost} lifecycles were lost to errors or timeouts`]),
-    `digest ${result.digest}${result.deterministic ? "" : " (time limits were reached: not repeatable)"}`
-  ].join("\n")
-}

@@ -1,12 +1,13 @@
 /** What a simulation is made of, opened by name: by the command, and again by each of its worker threads. */
 import { Effect, Layer } from "effect"
-import type { Living } from "../actors/simulate.ts"
+import { type Living, planOf } from "../actors/simulate.ts"
+import { type RecordedPlan, recordedPlan } from "../actors/trace.ts"
 import { Policy } from "../policies/policy.ts"
 import type { Setting } from "./config.ts"
 import { type Chosen, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { lifecycleSettings } from "./lifecycle-config.ts"
-import { openPolicy, type PolicyOptions } from "./policy.ts"
+import { openPolicy, openSpeech, type PolicyOptions } from "./policy.ts"
 import { type Packing, packTasks, readTaskFile } from "./task-packs.ts"
 
 /** Plain data: it goes to threads as it is. */
@@ -27,17 +28,40 @@ export interface SimulationSetup {
   readonly policyOptions: Omit<PolicyOptions, "environment" | "shards">
 }
 
-/** `workers`: model workers of a policy that has some. */
-export const openSimulation = Effect.fnUntraced(function* (setup: SimulationSetup, workers: number) {
-  const { lifecycle, packing, policy, policyOptions, seed, temperature } = setup
+/**
+ * What is lived, by whom, and what traces say of it, until the scope closes.
+ *
+ * @param workers model workers of a policy that has some; undefined where the policy need not be opened, since others
+ * open their own
+ */
+export const openSimulation = Effect.fnUntraced(function* (setup: SimulationSetup, workers: number | undefined) {
+  const { lifecycle, packing, policy: name, policyOptions, seed, temperature } = setup
   const { packSize, packs, taskSet } = yield* openTasks(setup)
-  const opened = yield* openPolicy(policy, { ...policyOptions, environment: taskSet.environment, shards: workers })
-  const context = yield* Layer.build(opened)
-  const { style } = yield* Effect.provide(Policy, context)
+  const options = { ...policyOptions, environment: taskSet.environment, shards: workers }
+  const policy =
+    workers === undefined
+      ? undefined
+      : yield* Effect.provide(Policy, yield* Layer.build(yield* openPolicy(name, options)))
+  const style = policy?.style ?? (yield* styleOf(name, options))
   const { packSeeds, strategy } = packing
   const settings = { ...lifecycleSettings(lifecycle, temperature), style }
   const living: Living = { packSize, seed, settings, packs, packSeeds, strategy }
-  return { taskSet, living, layer: context }
+  const { thinking } = policyOptions
+  const recorded = (number: number): RecordedPlan => ({
+    ...recordedPlan(planOf(taskSet, living, number)),
+    policy: name,
+    ...(thinking === undefined ? {} : { thinking })
+  })
+  // Of fresh packs all plans are alike.
+  const plan = packs === undefined ? recorded(0) : undefined
+  return { taskSet, living, policy, planAt: (number: number) => plan ?? recorded(number) }
+})
+
+/** The style that a policy speaks. Fails where it could not be opened. */
+const styleOf = Effect.fnUntraced(function* (policy: string, options: PolicyOptions) {
+  if (!/^(scripted|openai):/.test(policy)) return (yield* openSpeech(policy, options)).style
+  yield* openPolicy(policy, options)
+  return "chat" as const
 })
 
 const openTasks = Effect.fnUntraced(function* ({ env, packing, packSize, seed, settings, tasks }: SimulationSetup) {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import { planGroups, rollout } from "../../src/actors/rollout.ts"
-import { type EpisodeTexts, simulate } from "../../src/actors/simulate.ts"
+import { type LifecycleTexts, simulate } from "../../src/actors/simulate.ts"
 import { canonicalJson, untimed } from "../../src/actors/episode-text.ts"
 import { digestOf, readTraceLine, traceLines } from "../../src/actors/trace.ts"
 import { defaultSettings } from "../../src/machines/lifecycle.ts"
@@ -71,7 +71,7 @@ describe("a simulation", () => {
       const results = yield* Effect.forEach([1, 2, 8, 64], (concurrency) =>
         Effect.gen(function* () {
           const ids: Array<string> = []
-          const onTexts = ({ bytes, first, places }: EpisodeTexts) => {
+          const onTexts = ({ bytes, first, places }: LifecycleTexts) => {
             const { lifecycle } = JSON.parse(Buffer.from(bytes.subarray(0, places[0]!.end)).toString())
             if (first) ids.push(lifecycle)
             return undefined

@@ -16,15 +16,21 @@ export const faults = [
   "update counts its own reward at the end",
   "list ends one task early",
   "whole lifecycle for everyone",
+  "last solve counts for nothing",
+  "updates are numbered as in the paper",
   // Windows and discounts.
   "window one too long",
   "window one too short",
   "window does not count the own reward of updates",
   "window divides by its size",
+  "window takes the last entries",
   "discount starts at gamma",
   "discount is divided by the length",
   "discount of updates starts one later",
   "gamma 0 gives 0",
+  "gamma 0 stands for unset",
+  "discount is divided by its weights",
+  "discount counts from the first task",
   "mean divides by all tasks",
   // Keys.
   "key without the kind",
@@ -38,6 +44,10 @@ export const faults = [
   "every step votes",
   "last step votes",
   "every step votes by its own reward",
+  "best step votes",
+  "equal returns vote once",
+  "runs vote when they change",
+  "run numbers of 16 bits",
   "runs of all packs share votes",
   "baseline divides by the group size",
   "baseline divides by one less",
@@ -78,6 +88,9 @@ export const faults = [
   "weight by the size of the score",
   "weight without the score",
   "weight for positive scores only",
+  "weight for solves only",
+  "weight is 10 at most",
+  "weight by groups of a kind",
   "fixed temperature 0 divides",
   "no guard against overflow",
   // Shift.
@@ -88,6 +101,7 @@ export const faults = [
   "shift has the wrong sign",
   "shift over the whole call",
   "shift lowers negative scores only",
+  "shift only where nothing is weighted",
   // Bookkeeping.
   "mean temperature counts idle groups",
   "state between calls",
@@ -124,6 +138,8 @@ export const mutant = (fault: Fault | undefined) => {
       if (is("update credits the task it has just seen") && e.kind === "update") from -= 1
       if (is("update skips the next task") && e.kind === "update") from += 1
       if (is("whole lifecycle for everyone")) from = 0
+      if (is("updates are numbered as in the paper") && e.kind === "update") from = e.index
+      if (is("last solve counts for nothing") && e.kind === "solve" && e.index === r.length - 1) return 0
       const to = is("list ends one task early") ? Math.max(from + 1, r.length - 1) : r.length
       const rest = r.slice(from, to)
       let list = e.kind === "solve" ? rest : [e.reward, ...rest]
@@ -136,12 +152,16 @@ export const mutant = (fault: Fault | undefined) => {
         if (is("window one too long")) w += 1
         if (is("window one too short")) w = Math.max(1, w - 1)
         if (is("window does not count the own reward of updates") && e.kind === "update") w += 1
-        const cut = list.slice(0, w)
+        const cut = is("window takes the last entries") ? list.slice(-w) : list.slice(0, w)
         return total(cut) / (is("window divides by its size") ? w : cut.length)
       }
       let offset = is("discount starts at gamma") ? 1 : 0
       if (is("discount of updates starts one later") && e.kind === "update") offset = 1
-      const sum = total(list.map((v, i) => v * (is("gamma 0 gives 0") && o.gamma === 0 ? 0 : o.gamma ** (i + offset))))
+      if (is("discount counts from the first task")) offset = e.index
+      const gamma = is("gamma 0 stands for unset") ? o.gamma || 1 : o.gamma
+      const weights = list.map((_, i) => (is("gamma 0 gives 0") && gamma === 0 ? 0 : gamma ** (i + offset)))
+      const sum = total(list.map((v, i) => v * weights[i]!))
+      if (is("discount is divided by its weights")) return sum / total(weights)
       return is("discount is divided by the length") ? sum / list.length : sum
     }
 
@@ -157,6 +177,8 @@ export const mutant = (fault: Fault | undefined) => {
       return JSON.stringify([e.pack, e.kind, e.index])
     }
     const votes = new Map<string, Map<string, number>>()
+    let before = ""
+    let visits = 0
     ;(is("flagged runs still vote") ? all : kept).forEach((e, i) => {
       const key = keyOf(e)
       const ballot = votes.get(key) ?? new Map<string, number>()
@@ -165,7 +187,12 @@ export const mutant = (fault: Fault | undefined) => {
       if (is("every step votes")) voter += i
       if (is("every step votes by its own reward")) voter += `${e.reward}`
       if (is("runs of all packs share votes")) voter = String(e.run % 2)
-      if (!ballot.has(voter) || is("last step votes")) ballot.set(voter, returnOf(e))
+      if (is("run numbers of 16 bits")) voter = JSON.stringify([e.pack, e.run & 0xffff])
+      if (voter !== before) visits++
+      before = voter
+      if (is("runs vote when they change")) voter += visits
+      const better = is("best step votes") && returnOf(e) > (ballot.get(voter) ?? -Infinity)
+      if (!ballot.has(voter) || is("last step votes") || better) ballot.set(voter, returnOf(e))
     })
     const sizes = new Map<string, Set<number>>()
     for (const e of kept) sizes.set(e.pack, (sizes.get(e.pack) ?? new Set()).add(e.run))
@@ -173,7 +200,7 @@ export const mutant = (fault: Fault | undefined) => {
     const baselineOf = (e: Experience): number => {
       const key = keyOf(e)
       const ballot = votes.get(key)!
-      const values = [...ballot.values()]
+      const values = is("equal returns vote once") ? [...new Set(ballot.values())] : [...ballot.values()]
       const sum = values.reduce((a, b) => a + b, 0)
       if (is("state between calls")) {
         if (!remembered.has(key)) remembered.set(key, sum / values.length)
@@ -206,7 +233,9 @@ export const mutant = (fault: Fault | undefined) => {
     })
 
     const level = is("adaptive by task for task sets") && o.redLevel === "taskset" ? "task" : o.redLevel
-    const nameOf = (e: Experience) => (level === "batch" ? "batch" : level === "task" ? e.pack : String(e.taskset))
+    const kindOf = (e: Experience) => (is("weight by groups of a kind") ? e.kind : "")
+    const nameOf = (e: Experience) =>
+      (level === "batch" ? "batch" : level === "task" ? e.pack : String(e.taskset)) + kindOf(e)
     const names = [...new Set(kept.map(nameOf))]
     const search = (group: typeof rows): number | null => {
       let members = group.map((r) => ({ s: is("adaptive over returns") ? r.value : r.score, n: r.e.responseTokens }))
@@ -261,11 +290,14 @@ export const mutant = (fault: Fault | undefined) => {
         const s = r.advantage
         let t = temperature
         if (t === null && is("fixed temperature 0 divides") && o.redTemperature === 0 && !o.redAdaptive) t = 1e-3
-        if (t !== null && !(is("weight for positive scores only") && s < 0)) {
+        const spared =
+          (is("weight for positive scores only") && s < 0) || (is("weight for solves only") && r.e.kind === "update")
+        if (t !== null && !spared) {
           let x = s / t
           if (is("weight multiplies the temperature")) x = s * t
           if (is("weight by the return")) x = r.value / t
           if (is("weight by the size of the score")) x = Math.abs(s) / t
+          if (is("weight is 10 at most")) x = Math.min(x, Math.log(10))
           const w = Math.exp(is("no guard against overflow") ? x : Math.min(x, 700))
           r.advantage = is("weight without the score") ? w * Math.sign(s) : Math.min(s * w, Number.MAX_VALUE)
           if (is("no guard against overflow")) r.advantage = s * w
@@ -273,7 +305,8 @@ export const mutant = (fault: Fault | undefined) => {
         if (o.redAdaptive && fixed !== null && is("adaptive keeps the fixed temperature too"))
           r.advantage *= Math.exp(Math.min(s / fixed, 50))
       }
-      if (o.advantageShift && !is("shift before weighting")) {
+      const shifted = o.advantageShift && !(is("shift only where nothing is weighted") && temperature !== null)
+      if (shifted && !is("shift before weighting")) {
         const mean = is("shift over weighted scores") ? tokenMean(base, (r) => r.advantage) : unweighted
         if (mean < 0 || is("shift up and down")) {
           for (const r of members) {

@@ -254,6 +254,6 @@ const grpoOptions = (rng: Stream): GrpoOptions => ({
   rewardField: rng.pick(["reward", "totalReward"] as const),
   stdLevel: rng.pick(["group", "batch", "none"] as const),
   epsilon: rng.pick([1e-6, 1e-6, 1e-3, 1]),
-  stdThreshold: rng.pick([null, null, 1e-4, 0.3, 0.5]),
+  stdThreshold: rng.pick([null, null, 0, 1e-4, 0.3, 0.5]),
   stepNorm: chance(rng, 0.3)
 })

@@ -168,7 +168,10 @@ export const grpoReference = ({ experiences, options }: GrpoCase): ReadonlyArray
     const batch = all.length <= 1 ? 1 : deviationOf(all.map(({ reward }) => reward))
     const divisor = { group: deviation + options.epsilon, batch: batch + options.epsilon, none: 1 }[options.stdLevel]
     const threshold = options.stdThreshold
-    const close = threshold !== null && runs.length > 1 && Math.abs(deviation - threshold) <= rounding + 1e-12
+    // Equal eighths have the deviation 0 in any arithmetic.
+    const exact = rewards.every((reward) => reward === rewards[0] && Number.isInteger(8 * reward))
+    const near = threshold !== null && Math.abs(deviation - threshold) <= rounding + 1e-12
+    const close = near && runs.length > 1 && !exact
     return {
       pack,
       skipped: close ? undefined : threshold !== null && (runs.length === 1 || deviation <= threshold),

@@ -19,6 +19,7 @@ describe("losses by name", () => {
   it.each([
     [{ kind: "dpo" }, /"kind" is "dpo", expected rec, ppo or gspo/],
     [{ kind: "toString" }, /"kind" is "toString"/],
+    [{ kind: ["rec"] }, /"kind" is \["rec"\], expected rec, ppo or gspo/],
     [{ kind: "gspo", clipMode: "none" }, /clipMode/],
     [{ epsilonLow: 2 }, /"epsilonLow" is 2/]
   ])("refuses %o", (options, message) => {

@@ -1,8 +1,10 @@
 /**
  * The engine's own share of a rollout: wall time of whole lifecycles through machines, fibers, inference actor and
- * journal, against the very same generate calls issued in a bare loop to the same workers.
+ * journal, against bare generate calls to the same workers. Two yardsticks: the very same batches again in a bare loop,
+ * and perfect full batches, in which all calls of the rollout are sorted by shape as if nobody had to wait for a reply.
  *
- * The policy is `spark` after a short warm start, so that episodes have their usual length.
+ * With few lifecycles in flight the second is out of reach, since an episode's calls come one after the other. The policy
+ * is `spark` after a short warm start, so that episodes have their usual length.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, FileSystem, Schema } from "effect"
@@ -16,12 +18,18 @@ import { makeSpark } from "../src/actors/spark.ts"
 import { TrainingConfig } from "../src/actors/training-config.ts"
 import { imitate } from "../src/actors/warm-start.ts"
 import { adamWState } from "../src/kernels/adamw.ts"
+import { paddedLength } from "../src/kernels/model.ts"
 import { defaultSettings } from "../src/machines/lifecycle.ts"
 import { Policy } from "../src/policies/policy.ts"
 
 const warmStartSteps = 80
-const repeats = 7
-const limit = 1.1
+const repeats = 3
+/** In flight, as packs of 8 runs; what the ratio to either yardstick may be. */
+const sizes = [
+  { packs: 8, same: 1.1, perfect: undefined },
+  { packs: 64, same: undefined, perfect: 1.05 }
+]
+const budgetTokens = 16_384
 
 const config = Schema.decodeSync(TrainingConfig)({})
 const taskSet = {
@@ -78,38 +86,66 @@ const program = Effect.gen(function* () {
     maxPositions: model.maxPositions,
     policyVersion: () => learner.policyVersion
   })
-  const engine: Array<number> = []
-  const bare: Array<number> = []
-  let steps = 0
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    calls = [[], []]
-    const packs = freshPacks(taskSet, { phase: "train", baseSeed: 1, epoch: repeat, count: 8, size: 4 })
+  const timed = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
     const started = performance.now()
-    const { lifecycles } = yield* Effect.gen(function* () {
-      const journal = yield* openJournal(`${journalFolder}/${repeat}.jsonl`)
-      return yield* rollout(planGroups(packs, 8, settings), { concurrency: 64, journal })
-    }).pipe(Effect.scoped, Effect.provideService(Policy, policy))
-    engine.push(performance.now() - started)
-    steps = lifecycles.reduce(
-      (sum, { episodes }) => sum + episodes.reduce((n, episode) => n + episode.steps.length, 0),
-      0
-    )
-    const again = performance.now()
-    yield* Effect.forEach(
+    const value = yield* effect
+    return { value, millis: performance.now() - started }
+  })
+  const bare = (dealt: ReadonlyArray<ReadonlyArray<Generate>>) =>
+    Effect.forEach(
       workers.workers,
-      (worker, i) => Effect.forEach(calls[i]!, (call) => worker.call(call), { discard: true }),
+      (worker, i) => Effect.forEach(dealt[i]!, (call) => worker.call(call), { discard: true }),
       { concurrency: "unbounded", discard: true }
     )
-    bare.push(performance.now() - again)
+
+  for (const { packs, perfect, same } of sizes) {
+    const times: Array<{ readonly engine: number; readonly same: number; readonly perfect: number }> = []
+    let count = { calls: 0, batches: 0, full: 0 }
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      calls = [[], []]
+      const dealt = freshPacks(taskSet, { phase: "train", baseSeed: 1, epoch: repeat, count: packs, size: 4 })
+      const engine = yield* timed(
+        Effect.gen(function* () {
+          const journal = yield* openJournal(`${journalFolder}/${packs}-${repeat}.jsonl`)
+          return yield* rollout(planGroups(dealt, 8, settings), { concurrency: 8 * packs, journal })
+        }).pipe(Effect.scoped, Effect.provideService(Policy, policy))
+      )
+      const batches = fullBatches(calls.flat())
+      const again = yield* timed(bare(calls))
+      const best = yield* timed(bare([batches.filter((_, i) => i % 2 === 0), batches.filter((_, i) => i % 2 === 1)]))
+      times.push({ engine: engine.millis, same: again.millis, perfect: best.millis })
+      const rows = calls.flat().reduce((sum, call) => sum + call.rows.length, 0)
+      count = { calls: rows, batches: calls.flat().length, full: batches.length }
+    }
+    const millis = (of: "engine" | "same" | "perfect") => median(times.map((time) => time[of])).toFixed(0)
+    const ratio = (to: "same" | "perfect", limit: number | undefined) => {
+      const value = median(times.map((time) => time.engine / time[to]))
+      const holds = limit === undefined ? "" : ` (limit ${limit}: ${value <= limit ? "holds" : "exceeded"})`
+      return `${value.toFixed(3)}${holds}`
+    }
+    console.log(`engine: ${8 * packs} lifecycles of 4 tasks in flight, two workers, median of ${repeats}`)
+    console.log(`  with the engine        ${millis("engine")} ms, ${count.calls} model calls`)
+    console.log(`  the same batches       ${millis("same")} ms, ${count.batches} of them, ratio ${ratio("same", same)}`)
+    console.log(
+      `  perfect full batches   ${millis("perfect")} ms, ${count.full} of them, ratio ${ratio("perfect", perfect)}`
+    )
   }
-  const ratio = median(engine.map((millis, i) => millis / bare[i]!))
-  const count = calls.flat().length
-  console.log(
-    `engine: 64 lifecycles of 4 tasks, ${steps} model calls in ${count} batches, two workers, median of ${repeats}`
-  )
-  console.log(`  with the engine  ${median(engine).toFixed(0)} ms`)
-  console.log(`  bare calls       ${median(bare).toFixed(0)} ms`)
-  console.log(`  ratio            ${ratio.toFixed(3)} (limit ${limit}: ${ratio <= limit ? "holds" : "exceeded"})`)
 })
+
+/** All rows in batches of one shape each, as full as the budget allows, the largest first. */
+const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {
+  const rows = calls.flatMap((call) => call.rows)
+  const shapes = Map.groupBy(rows, ({ prompt, uniforms }) => `${paddedLength(prompt.length)} ${uniforms.length}`)
+  return [...shapes.values()]
+    .flatMap((alike) => {
+      const cost = paddedLength(alike[0]!.prompt.length) + alike[0]!.uniforms.length
+      const most = Math.floor(budgetTokens / cost)
+      return Array.from({ length: Math.ceil(alike.length / most) }, (_, i): Generate => ({
+        ...calls[0]!,
+        rows: alike.slice(i * most, (i + 1) * most)
+      }))
+    })
+    .toSorted((a, b) => b.rows.length - a.rows.length)
+}
 
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeServices.layer)))

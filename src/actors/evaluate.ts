@@ -6,7 +6,7 @@
  * that forgets.
  */
 import { Effect } from "effect"
-import type { Outcome } from "../environment.ts"
+import type { Operation, Outcome } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import { bootstrapMeans, type Interval } from "../kernels/statistics.ts"
 import { chatContext, initialContextOf } from "../machines/context-store.ts"
@@ -40,6 +40,8 @@ export interface EvaluationOptions extends Pick<RolloutOptions, "concurrency" | 
 
 export interface Evaluation {
   readonly environment: string
+  /** The operators around it; absent where there are none. */
+  readonly dynamics?: ReadonlyArray<Operation>
   readonly policy: string
   /** Of all seeds together. */
   readonly packs: number
@@ -96,8 +98,10 @@ export const evaluate: (taskSet: TaskSet, options: EvaluationOptions) => Effect.
       const packs = given?.(baseSeed) ?? freshPacks(taskSet, at)
       lives.push(...(yield* liveUnder(context, packs, { ...options, settings: { ...options.settings, style } })))
     }
+    const { dynamics, id } = taskSet.environment
     return {
-      environment: taskSet.environment.id,
+      environment: id,
+      ...(dynamics === undefined ? {} : { dynamics }),
       policy: name,
       packs: options.packs * seeds,
       packSize,

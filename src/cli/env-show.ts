@@ -34,6 +34,7 @@ export const show = Command.make(
       id: environment.id,
       title: environment.title,
       preset,
+      ...(environment.dynamics === undefined ? {} : { dynamics: environment.dynamics }),
       options: example.options,
       presets: { train: {}, ...environment.presets },
       schemas: {
@@ -51,6 +52,9 @@ export const show = Command.make(
       [
         `${environment.title} (${environment.id}), preset ${preset} of ${Object.keys(document.presets).join(", ")}`,
         titled("Options", stringify(document.options, { lineWidth: 0 }).trim()),
+        ...(document.dynamics === undefined
+          ? []
+          : [titled("Dynamics operators, the first one innermost", stringify(document.dynamics).trim())]),
         titled("Schemas", stringify(document.schemas, { lineWidth: 0 }).trim()),
         titled("States", document.states.map(({ final, name }) => `${name}${final ? " (final)" : ""}`).join(", ")),
         titled("An example task", JSON.stringify(document.example, null, 2)),

@@ -10,7 +10,7 @@ import { strategies } from "../machines/packs.ts"
 import { resolveConfig, type Setting, settingOptions, settingsOf } from "./config.ts"
 import { type Chosen, envs, openTaskSet } from "./environments.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
-import { LifecycleConfig, lifecycleSettings } from "./lifecycle-config.ts"
+import { LifecycleConfig, lifecycleSettings } from "../actors/lifecycle-config.ts"
 import { answer, json, table } from "./output.ts"
 import { openPolicy, policyFields, policyIdentity } from "./policy.ts"
 import { progress } from "./progress.ts"
@@ -317,10 +317,11 @@ const reporter = Effect.fnUntraced(function* (stage: string, total: number) {
 
 /** For people: a line a position, with a bar of twenty cells. */
 const report = (evaluation: Evaluation): string => {
-  const { context, environment, packs, packSize, policy, positions, seed, seeds, strategy, updates } = evaluation
+  const { context, dynamics, environment, packs, packSize, policy, positions, seed, seeds, strategy, updates } =
+    evaluation
   const lost = positions.reduce((sum, { outcomes }) => sum + outcomes.timeout + outcomes.error, 0)
   return [
-    `${policy} on ${environment}: ${packs} packs of ${packSize} (${strategy}), context ${context}, ${
+    `${policy} on ${environment}${withOperators(dynamics)}: ${packs} packs of ${packSize} (${strategy}), context ${context}, ${
       seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`
     }`,
     "",
@@ -345,6 +346,9 @@ const report = (evaluation: Evaluation): string => {
     ...(lost === 0 ? [] : [`${lost} lifecycles were lost to errors or timeouts; the means leave them out`])
   ].join("\n")
 }
+
+const withOperators = (dynamics: Evaluation["dynamics"] = []): string =>
+  dynamics.length === 0 ? "" : ` with ${dynamics.flatMap(Object.keys).join(", ")}`
 
 const share = (value: number | null): string => (value === null ? "-" : value.toFixed(3))
 

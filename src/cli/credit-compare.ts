@@ -10,6 +10,7 @@ import { grpo } from "../kernels/credit/grpo.ts"
 import { families, measure, type Accuracy, type PlantedOptions } from "../kernels/credit/planted.ts"
 import { loadPlugin } from "../kernels/credit/plugin.ts"
 import { stream } from "../kernels/random.ts"
+import { measureSiblings, reportSiblings, type SiblingMeasurement } from "./credit-siblings.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
 
@@ -89,8 +90,9 @@ export const compare = Command.make(
         }
       : {}
     const measured = measureAll({ ...estimators, ...own }, groups, seed)
-    if (Option.isSome(out)) yield* draw(out.value, measured)
-    yield* answer(json, measured, () => report(measured))
+    const siblings = measureSiblings(groups, seed)
+    if (Option.isSome(out)) yield* draw(out.value, measured, siblings)
+    yield* answer(json, [...measured, ...siblings], () => `${report(measured)}\n\n${reportSiblings(siblings)}`)
   })
 ).pipe(
   Command.withDescription("Measure estimators on synthetic lifecycles whose true credit is known"),
@@ -131,54 +133,84 @@ type Shown = keyof typeof shown
 const colors = ["#0b62a4", "#b07d2b", "#3f8f4f", "#8a5aa8", "#b3423a", "#444"]
 
 /** One chart: a measure against a factor, a panel a family. */
-export const chart = (measured: ReadonlyArray<Measurement>, factor: Factor, shownAs: Shown): string => {
-  const rows = measured.filter((each) => each.factor === factor)
+export const chart = (measured: ReadonlyArray<Measurement>, factor: Factor, shownAs: Shown): string =>
+  panels(
+    measured.filter((each) => each.factor === factor),
+    { x: factor, xLabel: names[factor], y: shownAs, yLabel: shown[shownAs] }
+  )
+
+const siblingsShown = { ...shown, varianceAtBudget: "variance of the scores that a budget buys" } as const
+
+/** One chart of updates alone: a measure against the tokens spent, a panel a family. */
+export const siblingsChart = (
+  measured: ReadonlyArray<SiblingMeasurement>,
+  shownAs: keyof typeof siblingsShown
+): string => panels(measured, { x: "budget", xLabel: "tokens for a pack", y: shownAs, yLabel: siblingsShown[shownAs] })
+
+const panels = (
+  rows: ReadonlyArray<{ readonly estimator: string }>,
+  { x, xLabel, y, yLabel }: Record<"x" | "xLabel" | "y" | "yLabel", string>
+): string => {
   const series = [...new Set(rows.map(({ estimator }) => estimator))]
+  const width = 1100
   const plot = Plot.plot({
     document: parseHTML("<html><body></body></html>").document,
-    width: 900,
+    width,
     height: 260,
     marginLeft: 50,
     grid: true,
-    x: { type: "point", label: names[factor] },
-    y: { label: shown[shownAs], ...(shownAs === "variance" ? { type: "log" as const } : {}) },
+    x: { type: "point", label: xLabel },
+    y: { label: yLabel, ...(y.startsWith("variance") ? { type: "log" as const } : {}) },
     fx: { label: null, domain: [...families] },
     color: { domain: series, range: colors },
     marks: [
-      Plot.lineY(rows, { x: factor, y: shownAs, fx: "family", stroke: "estimator", strokeWidth: 2 }),
-      Plot.dot(rows, { x: factor, y: shownAs, fx: "family", fill: "estimator", r: 3 })
+      Plot.lineY(rows, { x, y, fx: "family", stroke: "estimator", strokeWidth: 2 }),
+      Plot.dot(rows, { x, y, fx: "family", fill: "estimator", r: 3 })
     ]
   })
   plot.setAttribute("xmlns", "http://www.w3.org/2000/svg")
   const legend = series
     .map(
       (name, i) =>
-        `<text x="${60 + 140 * i}" y="-8" fill="${colors[i % colors.length]}" font-weight="600">${escape(name)}</text>`
+        `<text x="${60 + 170 * i}" y="-8" fill="${colors[i % colors.length]}" font-weight="600">${escape(name)}</text>`
     )
     .join("")
   const inner = plot.outerHTML
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="290" viewBox="0 -30 900 290" font-family="system-ui, sans-serif" font-size="12"><rect y="-30" width="900" height="290" fill="white"/>${legend}${inner}</svg>\n`
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="290" viewBox="0 -30 ${width} 290" font-family="system-ui, sans-serif" font-size="12"><rect y="-30" width="${width}" height="290" fill="white"/>${legend}${inner}</svg>\n`
 }
 
 const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
-const draw = Effect.fnUntraced(function* (folder: string, measured: ReadonlyArray<Measurement>) {
+const draw = Effect.fnUntraced(function* (
+  folder: string,
+  measured: ReadonlyArray<Measurement>,
+  siblings: ReadonlyArray<SiblingMeasurement>
+) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* files.makeDirectory(folder, { recursive: true })
-  const charts = (Object.keys(factors) as ReadonlyArray<Factor>).flatMap((factor) =>
+  const all = (Object.keys(factors) as ReadonlyArray<Factor>).flatMap((factor) =>
     (Object.keys(shown) as ReadonlyArray<Shown>).map((measure) => ({
       name: `${measure}-${factor}.svg`,
       svg: chart(measured, factor, measure)
     }))
   )
+  const updates = (Object.keys(siblingsShown) as ReadonlyArray<keyof typeof siblingsShown>).map((measure) => ({
+    name: `updates-${measure}.svg`,
+    svg: siblingsChart(siblings, measure)
+  }))
+  const charts = [...all, ...updates]
   yield* Effect.forEach(charts, ({ name, svg }) => files.writeFileString(path.join(folder, name), svg))
   const page = `<!doctype html><meta charset="utf-8"><title>Planted credit</title>
-<body style="font-family:system-ui,sans-serif;max-width:920px;margin:2em auto">
+<body style="font-family:system-ui,sans-serif;max-width:1120px;margin:2em auto">
 <h1>Planted credit</h1>
 <p>Estimators against synthetic lifecycles whose true effects are known: a context that lasts (chain), one that pays off
-later (delayed), an update that follows luck (decoy), and a chain under a drifting difficulty (drift).</p>
-${charts.map(({ svg }) => svg).join("")}<pre>${escape(report(measured))}</pre>
+later (delayed), an update that follows luck (decoy), a chain under a drifting difficulty (drift), attempts whose finds
+last (discovery), and contexts that are paid for (costly).</p>
+${all.map(({ svg }) => svg).join("")}<pre>${escape(report(measured))}</pre>
+<h2>Updates alone</h2>
+<p>Against runs of the pack, or against siblings from the same state, on equal numbers of generated tokens.</p>
+${updates.map(({ svg }) => svg).join("")}<pre>${escape(reportSiblings(siblings))}</pre>
 `
   yield* files.writeFileString(path.join(folder, "index.html"), page)
 })

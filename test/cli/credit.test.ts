@@ -235,14 +235,19 @@ describe("credit compare", () => {
         const words = ["--groups", "5", "--estimator", `${folder}/zero.mjs`, "--out", `${folder}/out`, "--json"]
         const { code, document } = yield* run("compare", ...words)
         expect(code).toBe(0)
-        // Eleven points on four families, five estimators of ours and one from the file.
-        expect(document()).toHaveLength(11 * 4 * 6)
+        // Eleven points on six families, five estimators of ours and one from the file; updates alone at four budgets.
+        expect(document()).toHaveLength(11 * 6 * 6 + 4 * 6 * 5)
+        const updates = document().filter(({ factor }: any) => factor === "tokens")
+        for (const { budget, groupSize, tokens } of updates) {
+          // A whole run more or less is all that budgets differ by.
+          if (groupSize > 1) expect(Math.abs(tokens - budget)).toBeLessThanOrEqual(tokens / groupSize / 2)
+        }
         expect(document().filter(({ estimator }: any) => estimator.endsWith("zero.mjs"))[0]).toMatchObject({
           signErrors: 0.5,
           correlation: 0
         })
         const files = yield* FileSystem.FileSystem
-        expect(yield* files.readDirectory(`${folder}/out`)).toHaveLength(13)
+        expect(yield* files.readDirectory(`${folder}/out`)).toHaveLength(13 + 5)
         const svg = yield* files.readFileString(`${folder}/out/correlation-groupSize.svg`)
         expect(svg).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/)
         expect(svg).toContain("mean returns")

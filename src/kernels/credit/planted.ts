@@ -5,23 +5,28 @@
  *
  *   r_l = sum over episodes e of effect(e, l) (choice_e - 1/2) + drift_l + noise
  *
- * so the true credit of an episode, all later rewards taken together, is (choice - 1/2) sum over l of effect(e, l).
- * Estimators see rewards only. Credit of the right size and sign from them, at few runs and much noise, is what is asked.
+ * so the true credit of an episode, all later rewards taken together, is (choice - 1/2) (own effect + sum over l of
+ * effect(e, l)). Estimators see rewards only. Credit of the right size and sign from them, at few runs and much noise, is
+ * what is asked. A lifecycle may fork at its updates, as in counterfactual rollouts; an episode costs one token.
  */
 import type { Stream } from "../random.ts"
 import type { Credit, Experience } from "./estimator.ts"
 
-export const families = ["chain", "delayed", "decoy", "drift"] as const
+export const families = ["chain", "delayed", "decoy", "drift", "discovery", "costly"] as const
 export type Family = (typeof families)[number]
 
 export interface PlantedOptions {
   readonly family: Family
-  /** Runs of a pack, at least 2. */
+  /** Runs of a pack, at least 1. */
   readonly groupSize: number
   /** Tasks of a lifecycle, at least 1. */
   readonly packSize: number
   /** Standard deviation of the noise on each reward. */
   readonly noise: number
+  /** Alternatives sampled from the state at each update, the run's own among them; default 1, no branches. */
+  readonly alternatives?: number
+  /** Tasks that a branch lives; default 0, all that are left. */
+  readonly horizon?: number
 }
 
 type Kind = Experience["kind"]
@@ -34,15 +39,29 @@ const effects: Record<Family, (kind: Kind, index: number, later: number) => numb
   delayed: (kind, index, later) => Number(kind === "solve" ? later === index : later === index + 2),
   // A lucky solve makes a confident update: the choice follows the task just seen and harms the next a little.
   decoy: (kind, index, later) => (kind === "solve" ? Number(later === index) : -0.3 * Number(later === index + 1)),
-  drift: (kind, index, later) => effects.chain(kind, index, later)
+  drift: (kind, index, later) => effects.chain(kind, index, later),
+  // What an attempt finds out pays in all later tasks; how it is written down matters less than that it was found.
+  discovery: (kind, index, later) => (kind === "solve" ? 0.9 ** (later - index) : 0.3 * 0.8 ** (later - index - 1)),
+  costly: (kind, index, later) => effects.chain(kind, index, later)
 }
+
+/** What a better choice adds to the own reward of an update: a good context of the family costly is paid for. */
+const ownEffect = (family: Family, kind: Kind): number => (family === "costly" && kind === "update" ? -0.3 : 0)
 
 /** True credit of an episode that chose well; of one that did not, its negative. */
 export const trueCredit = ({ family, packSize }: PlantedOptions, kind: Kind, index: number): number => {
-  let total = 0
+  let total = ownEffect(family, kind)
   for (let later = kind === "solve" ? index : index + 1; later < packSize; later++)
     total += effects[family](kind, index, later)
   return total / 2
+}
+
+/** Tokens that a run costs with its branches: one an episode. */
+export const tokensOfRun = ({ alternatives = 1, horizon = 0, packSize }: PlantedOptions): number => {
+  let tokens = 2 * packSize - 1
+  for (let left = 1; left < packSize; left++)
+    tokens += (alternatives - 1) * 2 * (horizon === 0 ? left : Math.min(horizon, left))
+  return tokens
 }
 
 export interface Planted extends Experience {
@@ -50,43 +69,85 @@ export interface Planted extends Experience {
   readonly truth: number
 }
 
-/** One pack of a family: all its runs, one model call an episode. */
-export const plant = (rng: Stream, options: PlantedOptions): ReadonlyArray<Planted> =>
-  Array.from({ length: options.groupSize }, (_, run) => {
-    const { family, packSize, noise } = options
-    const solves = Array.from({ length: packSize }, () => rng.int(0, 1))
-    const updates = solves
-      .slice(0, -1)
-      .map((solve) => (family === "decoy" && rng.uniform() < 0.8 ? solve : rng.int(0, 1)))
-    let drift = 0
-    const taskRewards = solves.map((_, later) => {
-      if (family === "drift") drift += 0.3 * rng.normal()
-      const sum = (kind: Kind, choices: ReadonlyArray<number>, until: number) =>
-        choices
-          .slice(0, until)
-          .reduce((all, choice, index) => all + effects[family](kind, index, later) * (choice - 0.5), 0)
-      return sum("solve", solves, later + 1) + sum("update", updates, later) + drift + noise * rng.normal()
+/** A lifecycle as far as it was lived. An update follows every solve but the last. */
+interface Life {
+  readonly solves: ReadonlyArray<number>
+  readonly updates: ReadonlyArray<number>
+  readonly rewards: ReadonlyArray<number>
+  /** How much harder or easier tasks have become, by task. */
+  readonly drifts: ReadonlyArray<number>
+}
+
+const unborn: Life = { solves: [], updates: [], rewards: [], drifts: [] }
+
+/** Goes on with a life, of which as many updates are given as solves or one fewer, until so many tasks are solved. */
+const live = (rng: Stream, { family, noise }: PlantedOptions, given: Life, tasks: number): Life => {
+  const solves = [...given.solves]
+  const updates = [...given.updates]
+  const rewards = [...given.rewards]
+  const drifts = [...given.drifts]
+  while (solves.length < tasks) {
+    if (updates.length < solves.length) {
+      updates.push(family === "decoy" && rng.uniform() < 0.8 ? solves.at(-1)! : rng.int(0, 1))
+    }
+    const later = solves.push(rng.int(0, 1)) - 1
+    const drift = (drifts.at(-1) ?? 0) + (family === "drift" ? 0.3 * rng.normal() : 0)
+    const sum = (kind: Kind, choices: ReadonlyArray<number>) =>
+      choices.reduce((all, choice, index) => all + effects[family](kind, index, later) * (choice - 0.5), 0)
+    drifts.push(drift)
+    rewards.push(sum("solve", solves) + sum("update", updates) + drift + noise * rng.normal())
+  }
+  return { solves, updates, rewards, drifts }
+}
+
+/** One pack of a family: all its runs and their branches, one model call an episode. */
+export const plant = (rng: Stream, options: PlantedOptions): ReadonlyArray<Planted> => {
+  const { alternatives = 1, family, groupSize, horizon = 0, packSize } = options
+  const planted: Array<Planted> = []
+  let run = 0
+  /** The episodes of a life from an update on; of a branch that update has siblings, of a run all have. */
+  const add = (life: Life, of: number, branchedAt?: number): void => {
+    const { rewards, solves, updates } = life
+    const number = run++
+    const add = (kind: Kind, choice: number, index: number): void => {
+      const forks = kind === "update" && alternatives > 1 && (branchedAt === undefined || index === branchedAt)
+      planted.push({
+        id: `${number}/${kind}/${index}`,
+        pack: "planted",
+        taskset: 0,
+        run: number,
+        kind,
+        index,
+        step: 0,
+        reward: kind === "solve" ? rewards[index]! : ownEffect(family, kind) * (choice - 0.5),
+        totalReward: rewards.reduce((a, b) => a + b),
+        taskRewards: rewards,
+        responseTokens: 1,
+        ...(forks ? { fork: `${of}/${index}` } : {}),
+        truth: (choice === 1 ? 1 : -1) * trueCredit(options, kind, index)
+      })
+    }
+    solves.forEach((choice, index) => {
+      if (branchedAt === undefined || index > branchedAt) add("solve", choice, index)
+      if (index < updates.length && index >= (branchedAt ?? 0)) add("update", updates[index]!, index)
     })
-    const totalReward = taskRewards.reduce((a, b) => a + b)
-    const episode = (kind: Kind, choice: number, index: number): Planted => ({
-      id: `${run}/${kind}/${index}`,
-      pack: "planted",
-      taskset: 0,
-      run,
-      kind,
-      index,
-      step: 0,
-      reward: kind === "solve" ? taskRewards[index]! : 0,
-      totalReward,
-      taskRewards,
-      responseTokens: 1,
-      truth: (choice === 1 ? 1 : -1) * trueCredit(options, kind, index)
-    })
-    return solves.flatMap((solve, index) => [
-      episode("solve", solve, index),
-      ...(index < packSize - 1 ? [episode("update", updates[index]!, index)] : [])
-    ])
-  }).flat()
+  }
+  const runs = Array.from({ length: groupSize }, () => live(rng, options, unborn, packSize))
+  runs.forEach((life) => add(life, run))
+  runs.forEach(({ drifts, rewards, solves, updates }, of) => {
+    for (let index = 0; index < packSize - 1; index++) {
+      const past = {
+        solves: solves.slice(0, index + 1),
+        updates: updates.slice(0, index),
+        rewards: rewards.slice(0, index + 1),
+        drifts: drifts.slice(0, index + 1)
+      }
+      const tasks = horizon === 0 ? packSize : Math.min(packSize, index + 1 + horizon)
+      for (let branch = 1; branch < alternatives; branch++) add(live(rng, options, past, tasks), of, index)
+    }
+  })
+  return planted
+}
 
 /** How well an estimator finds what was planted. Scores are first brought to the scale of the truth by least squares. */
 export interface Accuracy {
@@ -98,20 +159,30 @@ export interface Accuracy {
   readonly signErrors: number
   /** Of score and truth. */
   readonly correlation: number
+  /** Tokens generated for each score. */
+  readonly tokensPerScore: number
 }
 
-/** Scores many groups. What an episode is worth depends on kind, position and choice only, so errors are averaged there. */
+/**
+ * Scores many groups. What an episode is worth depends on kind, position and choice only, so errors are averaged there.
+ *
+ * @param only the kind of episodes whose scores are held against the truth; default both
+ */
 export const measure = (
   options: PlantedOptions,
   groups: number,
   streamOf: (group: number) => Stream,
-  estimate: (experiences: ReadonlyArray<Experience>) => Credit
+  estimate: (experiences: ReadonlyArray<Experience>) => Credit,
+  only?: Kind
 ): Accuracy => {
   const cells = new Map<string, { readonly truth: number; readonly scores: Array<number> }>()
+  let tokens = 0
   for (let group = 0; group < groups; group++) {
     const planted = plant(streamOf(group), options)
     const scores = new Map(estimate(planted).experiences.map(({ id, score }) => [id, score]))
+    tokens += planted.length
     for (const { id, kind, index, truth } of planted) {
+      if (only !== undefined && kind !== only) continue
       const cell = JSON.stringify([kind, index, truth])
       if (!cells.has(cell)) cells.set(cell, { truth, scores: [] })
       cells.get(cell)!.scores.push(scores.get(id) ?? 0)
@@ -141,6 +212,7 @@ export const measure = (
     bias: truths === 0 ? 0 : Math.sqrt(bias / truths),
     variance: truths === 0 ? 0 : variance / truths,
     signErrors: decided === 0 ? 0 : wrong / decided,
-    correlation: count === 0 || squares === 0 || truths === 0 ? 0 : products / Math.sqrt(truths * squares)
+    correlation: count === 0 || squares === 0 || truths === 0 ? 0 : products / Math.sqrt(truths * squares),
+    tokensPerScore: count === 0 ? 0 : tokens / count
   }
 }

@@ -1,17 +1,17 @@
 /** `constellate doctor`: what this machine can do, and what to do about what is missing. */
-import { Effect, FileSystem, Option, Result, Stream } from "effect"
+import { Effect, FileSystem, Stream } from "effect"
 import { Command } from "effect/cli"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { createRequire } from "node:module"
 import * as os from "node:os"
 import { dirname, join } from "node:path"
-import { fileURLToPath } from "node:url"
+import type { Provider as ProviderName } from "../kernels/device.ts"
+import { tryDevice } from "./device.ts"
 import { CheckFailed } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
 import type { Trial } from "./provider.ts"
 
-const providerNames = ["cpu", "webgpu", "cuda"] as const
-type ProviderName = (typeof providerNames)[number]
+const providerNames = ["cpu", "webgpu", "cuda"] as const satisfies ReadonlyArray<ProviderName>
 
 interface Provider extends Trial {
   readonly name: ProviderName
@@ -44,7 +44,9 @@ const examine = Effect.gen(function* () {
     const names = listSupportedBackends().flatMap((backend) => (backend.bundled ? [backend.name as string] : []))
     return { bundled: names, version: env.versions.node ?? env.versions.common }
   })
-  const trials = yield* Effect.forEach(providerNames, tryProvider, { concurrency: 2 })
+  const trials = yield* Effect.forEach(providerNames, (provider) => tryDevice({ provider, index: 0 }), {
+    concurrency: 2
+  })
   const providers = providerNames.map((name, i): Provider => ({ name, bundled: bundled.includes(name), ...trials[i]! }))
   const libraries = yield* findLibraries
   const findings: Omit<Findings, "advice"> = {
@@ -58,26 +60,10 @@ const examine = Effect.gen(function* () {
   return { ...findings, advice: advise(findings) } satisfies Findings
 })
 
-const trialFile = import.meta.url.endsWith(".ts") ? "./provider.ts" : "./provider.js"
-
-/** In a process of its own: where the libraries do not fit, loading them may end the process. */
-const tryProvider = Effect.fnUntraced(function* (name: ProviderName) {
-  const { string } = yield* ChildProcessSpawner.ChildProcessSpawner
-  const command = ChildProcess.make(process.execPath, [fileURLToPath(new URL(trialFile, import.meta.url)), name])
-  const output = yield* string(command, { includeStderr: true }).pipe(Effect.timeoutOption("30 seconds"), Effect.orDie)
-  if (Option.isNone(output)) return { works: false, reason: "no answer within 30 seconds" }
-  const lines = output.value.trim().split("\n")
-  const last = Result.try(() => JSON.parse(lines.at(-1)!) as Trial)
-  if (Result.isFailure(last)) return { works: false, reason: `ended without an answer: ${lines.at(-1)!.slice(0, 200)}` }
-  // onnxruntime names the library that is missing on stderr only.
-  const missing = /(lib[\w.-]+\.so[\w.]*): cannot open shared object file/.exec(output.value)?.[1]
-  const reason = last.success.reason.split("\n")[0]!
-  return { works: last.success.works, reason: missing === undefined ? reason : `${missing} is missing` }
-})
-
 /** What the providers load at run time, by the names of CUDA 12. */
 const wanted: ReadonlyArray<Omit<Library, "found">> = [
   { name: "libcuda.so.1", for: "cuda", what: "NVIDIA driver" },
+  { name: "libonnxruntime_providers_shared.so", for: "cuda", what: "onnxruntime's frame for providers" },
   { name: "libonnxruntime_providers_cuda.so", for: "cuda", what: "onnxruntime's CUDA provider" },
   { name: "libcudart.so.12", for: "cuda", what: "CUDA 12 runtime" },
   { name: "libcublasLt.so.12", for: "cuda", what: "CUDA 12 cuBLAS" },
@@ -118,13 +104,17 @@ export const advise = ({ libraries, node, providers }: Omit<Findings, "advice">)
   if (!node.supported)
     advice.push(`Node ${node.version} is too old: use Node 24; in a clone, start everything through npm or npx`)
   if (!works("cpu")) advice.push("The CPU provider does not work: reinstall with npm ci, with install scripts allowed")
-  if (works("cuda") || !has("libcuda.so.1")) return advice
-  if (missing.some(({ name }) => name === "libonnxruntime_providers_cuda.so")) {
+  if (!has("libcuda.so.1")) return advice
+  if (!works("webgpu") && libraries.some(({ found, name }) => name === "libvulkan.so.1" && !found)) {
+    advice.push("For WebGPU install the Vulkan loader, libvulkan.so.1 (Debian and Ubuntu: libvulkan1)")
+  }
+  if (works("cuda")) return advice
+  if (missing.some(({ name }) => name.startsWith("libonnxruntime_"))) {
     advice.push(
       "Fetch onnxruntime's CUDA provider: npm run install:cuda (without a clone: npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12)"
     )
   }
-  const rest = missing.filter(({ name }) => name !== "libonnxruntime_providers_cuda.so")
+  const rest = missing.filter(({ name }) => !name.startsWith("libonnxruntime_"))
   if (rest.length > 0) {
     const names = rest.map(({ name, what }) => `${name} (${what})`).join(", ")
     advice.push(`Install CUDA 12 and cuDNN 9, or add their folder to LD_LIBRARY_PATH; not found: ${names}`)
@@ -143,7 +133,11 @@ const report = ({ advice, cpu, libraries, memory, node, onnxruntime, providers }
     "",
     table(
       ["provider", "works", ""],
-      providers.map(({ name, reason, works }) => [name, works ? "yes" : "no", reason])
+      providers.map(({ millis, name, reason, works }) => [
+        name,
+        works ? "yes" : "no",
+        millis === undefined ? reason : `${millis} ms for products of matrices`
+      ])
     ),
     ...(libraries.length === 0
       ? []

@@ -129,7 +129,7 @@ const isPage = (out: string): boolean => out.endsWith(".html")
 
 /** What may be said beside `--suite`, which fixes the rest. */
 const mayAccompanySuite = [
-  ...["packs", "seed", "seeds", "concurrency", "style", "thinking", "remote"],
+  ...["packs", "seed", "seeds", "concurrency", "style", "thinking", "device", "remote"],
   ...["lifecycle.replySeconds", "lifecycle.environmentSeconds"]
 ]
 
@@ -208,7 +208,8 @@ const bySuite = Effect.fnUntraced(function* (
 const onePack = (packs: number) =>
   new WrongInput({ field: "packs", value: packs, expected: "at least 2, to have another pack" })
 
-const policyOptionsOf = ({ remote, style, thinking }: EvalConfig) => ({
+const policyOptionsOf = ({ device, remote, style, thinking }: EvalConfig) => ({
+  ...(device === undefined ? {} : { device }),
   ...(remote === undefined ? {} : { remote }),
   ...(style === undefined ? {} : { style }),
   ...(thinking === undefined ? {} : { thinking })

@@ -1,17 +1,20 @@
 /** Policies by what is written for POLICY: `scripted:NAME`, `openai:MODEL@URL`, a checkpoint folder, or a run folder. */
 import { Effect, FileSystem, Layer, type PlatformError, Schema } from "effect"
 import { FetchHttpClient } from "effect/http"
+import type { ChildProcessSpawner } from "effect/process"
 import { makeInference, type Speech } from "../actors/inference.ts"
-import { makeModelWorkers, shareModel } from "../actors/model-workers.ts"
+import { openFixedModel } from "../actors/fixed-model.ts"
 import { defaultRemote, makeRemote } from "../actors/remote.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
+import type { Device } from "../kernels/device.ts"
 import { type Chat, openChat } from "../policies/chat.ts"
-import { type Checkpoint, readCheckpoint } from "../policies/checkpoint.ts"
+import { type Checkpoint, describeCheckpoint, readCheckpoint } from "../policies/checkpoint.ts"
 import { type CheckpointError, errorIn } from "../policies/checkpoint-file.ts"
 import { readEndpoint } from "../policies/openai.ts"
 import { Policy } from "../policies/policy.ts"
 import { layerScripted, scriptedAgents } from "../policies/scripted.ts"
+import { type DeviceUnavailable, deviceText, openDevices } from "./device.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
@@ -37,6 +40,7 @@ export const policyFields = {
   thinking: Schema.optionalKey(
     Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })
   ),
+  device: Schema.optionalKey(deviceText),
   remote: Schema.optionalKey(RemoteConfig)
 }
 
@@ -45,15 +49,30 @@ export interface PolicyOptions extends Schema.Struct.Type<typeof policyFields> {
   readonly environment: Environment
   /** Model workers; default 2. */
   readonly shards?: number | undefined
+  /** What `device` names, where it was tried already. */
+  readonly devices?: ReadonlyArray<Device> | undefined
 }
 
-export type PolicyFault = UnknownName | WrongInput | CheckpointError | RunFolderError | PlatformError.PlatformError
+export type PolicyFault =
+  | UnknownName
+  | WrongInput
+  | CheckpointError
+  | RunFolderError
+  | DeviceUnavailable
+  | PlatformError.PlatformError
 
 export const openPolicy = Effect.fnUntraced(function* (
   text: string,
   options: PolicyOptions
-): Effect.fn.Return<Layer.Layer<Policy>, PolicyFault, FileSystem.FileSystem> {
-  const { environment, remote, style, thinking } = options
+): Effect.fn.Return<
+  Layer.Layer<Policy, PolicyFault>,
+  PolicyFault,
+  FileSystem.FileSystem | ChildProcessSpawner.ChildProcessSpawner
+> {
+  const { device, environment, remote, style, thinking } = options
+  if (device !== undefined && /^(scripted|openai):/.test(text)) {
+    return yield* new WrongInput({ field: "device", value: device, expected: "nothing: no model runs here" })
+  }
   if (text.startsWith("openai:")) return yield* openRemote(text, options)
   if (remote !== undefined) {
     return yield* new WrongInput({ field: "remote", value: "given", expected: "nothing: the policy is on no server" })
@@ -98,7 +117,7 @@ export const policyIdentity = (text: string) =>
   /^(scripted|openai):/.test(text) ? Effect.succeed(text) : policyFolderOf(text)
 
 /** The policy folder that a path means: itself, or the last checkpoint of a run. */
-export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
+const findPolicyFolder = Effect.fnUntraced(function* (path: string) {
   const files = yield* FileSystem.FileSystem
   if (path.startsWith("openai:")) {
     const expected =
@@ -112,17 +131,23 @@ export const readPolicyFolder = Effect.fnUntraced(function* (path: string) {
       expected: `scripted:NAME (${scriptedAgents.join(", ")}), a checkpoint folder, a run folder or openai:MODEL@URL`
     })
   }
-  return yield* readCheckpoint(yield* policyFolderOf(path))
+  return yield* policyFolderOf(path)
 })
+
+/** The policy of such a folder, checked, with its weights. */
+export const readPolicyFolder = (path: string) => Effect.flatMap(findPolicyFolder(path), readCheckpoint)
+
+/** The same without the weights of the model. */
+export const describePolicyFolder = (path: string) => Effect.flatMap(findPolicyFolder(path), describeCheckpoint)
 
 const readSpeech = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
   const { environment, thinking } = options
-  const checkpoint = yield* readPolicyFolder(path)
+  const checkpoint = yield* describePolicyFolder(path)
   const style = options.style ?? checkpoint.declares.style
   const chat = yield* openStyle(path, checkpoint, { environments: [environment], style, thinking })
   const { config, tokenizer } = checkpoint
   const speech: Speech = { name: path, style, tokenizer, chat, thinking, maxPositions: config.maxPositions }
-  return { checkpoint, speech }
+  return { description: checkpoint, speech }
 })
 
 /** How the policy of a folder is spoken to, without the model. */
@@ -130,23 +155,20 @@ export const openSpeech = (path: string, options: PolicyOptions) =>
   Effect.map(readSpeech(path, options), ({ speech }) => speech)
 
 const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
-  const { checkpoint, speech } = yield* readSpeech(path, options)
-  const { declares } = checkpoint
-  return Layer.effect(
-    Policy,
-    Effect.gen(function* () {
-      const { model, version } = shareModel(checkpoint)
-      const workers = yield* makeModelWorkers(model, options.shards ?? 2)
-      yield* workers.publish(declares.policyVersion, version)
-      return yield* makeInference({ ...speech, workers, policyVersion: () => declares.policyVersion })
-    })
-  )
+  const { description, speech } = yield* readSpeech(path, options)
+  const devices = options.devices ?? (yield* openDevices(options.device ?? "cpu"))
+  const { policyVersion } = description.declares
+  const policy = Effect.gen(function* () {
+    const workers = yield* openFixedModel(description, { devices, shards: options.shards ?? 2 })
+    return yield* makeInference({ ...speech, workers, policyVersion: () => policyVersion })
+  })
+  return Layer.effect(Policy, Effect.provideService(policy, FileSystem.FileSystem, yield* FileSystem.FileSystem))
 })
 
 /** Checks that a policy speaks a style, and opens its chat template where that is `chat`. */
 export const openStyle = Effect.fnUntraced(function* (
   path: string,
-  checkpoint: Checkpoint,
+  checkpoint: Omit<Checkpoint, "weights">,
   {
     environments,
     style,
@@ -184,7 +206,7 @@ export const checkThinking = Effect.fnUntraced(function* (path: string, chat: Ch
 })
 
 /** The chat template of a policy folder. */
-export const openChatOf = (path: string, { files, tokenizer }: Checkpoint) =>
+export const openChatOf = (path: string, { files, tokenizer }: Pick<Checkpoint, "files" | "tokenizer">) =>
   Effect.mapError(Effect.fromResult(openChat(files, tokenizer)), (complaint) =>
     errorIn(path, complaint.file, complaint)
   )
@@ -192,7 +214,7 @@ export const openChatOf = (path: string, { files, tokenizer }: Checkpoint) =>
 /** A policy that would spell an environment's words in bytes has never learnt them: no number it makes means anything. */
 const checkCoverage = Effect.fnUntraced(function* (
   path: string,
-  { declares, tokenizer }: Checkpoint,
+  { declares, tokenizer }: Pick<Checkpoint, "declares" | "tokenizer">,
   { id, terse }: Environment
 ) {
   const missing = terse?.vocabulary.find((word) => tokenizer.encode(word).length !== 1)

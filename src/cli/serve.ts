@@ -3,12 +3,13 @@ import { Effect, Schema } from "effect"
 import { Argument, Command } from "effect/cli"
 import { basename, resolve } from "node:path"
 import { startInference } from "../actors/inference.ts"
-import { makeModelWorkers, shareModel } from "../actors/model-workers.ts"
+import { openFixedModel } from "../actors/fixed-model.ts"
 import { serve as listen } from "../actors/serve.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
+import { openDevices } from "./device.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
-import { checkThinking, openChatOf, policyFields, readPolicyFolder } from "./policy.ts"
+import { checkThinking, describePolicyFolder, openChatOf, policyFields } from "./policy.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -32,6 +33,7 @@ const ServeConfig = Schema.Struct({
   seed: withDefault(Schema.Int.annotate({ description: "For requests that bring no seed; default 1" }), 1),
   shards: withDefault(count("Model workers, each a thread; default 2"), 2),
   maxWaiting: withDefault(count("Most replies on their way; default 1024"), 1024),
+  device: policyFields.device,
   thinking: policyFields.thinking
 })
 
@@ -48,16 +50,15 @@ export const serve = Command.make(
       const expected = "a checkpoint folder or a run folder: scripted agents have no tokens to serve"
       return yield* new WrongInput({ field: "POLICY", value: policy, expected })
     }
-    const checkpoint = yield* readPolicyFolder(policy)
+    const checkpoint = yield* describePolicyFolder(policy)
     const chat = yield* openChatOf(policy, checkpoint)
     yield* checkThinking(policy, chat, options.thinking)
+    const devices = yield* openDevices(options.device ?? "cpu")
     return yield* Effect.scoped(
       Effect.gen(function* () {
         const { config, tokenizer } = checkpoint
         const { policyVersion } = checkpoint.declares
-        const shared = shareModel(checkpoint)
-        const workers = yield* makeModelWorkers(shared.model, options.shards)
-        yield* workers.publish(policyVersion, shared.version)
+        const workers = yield* openFixedModel(checkpoint, { devices, shards: options.shards })
         const model = options.name ?? basename(resolve(policy))
         const actor = { name: model, workers, end: chat.ends[0]!, policyVersion: () => policyVersion }
         const url = yield* listen({

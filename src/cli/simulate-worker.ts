@@ -50,7 +50,10 @@ const beforeCall = (number: number, calls: number): Lost | undefined => {
 }
 
 const lived = Effect.gen(function* () {
-  const { living, planAt, policy, taskSet } = yield* openSimulation(job.setup, 1)
+  const { policyOptions } = job.setup
+  const devices = policyOptions.devices && [policyOptions.devices[job.shard % policyOptions.devices.length]!]
+  const setup = { ...job.setup, policyOptions: { ...policyOptions, devices } }
+  const { living, planAt, policy, taskSet } = yield* openSimulation(setup, 1)
   const { count, endsBlock, numberOf } = shardRange(job)
   const free = yield* Queue.unbounded<void>()
   const release = () => Queue.offerUnsafe(free, undefined)

@@ -4,6 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { strategies } from "../machines/packs.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { envs } from "./environments.ts"
+import { openDevices } from "./device.ts"
 import { CheckFailed, WrongInput } from "./failure.ts"
 import { LifecycleConfig } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
@@ -113,8 +114,12 @@ export const simulate = Command.make(
     const settings = all.filter(({ path }) => path[0] === "environment")
     const packing = { strategy, pad, packSeeds }
     const from = { env: env[0], tasks: Option.getOrUndefined(tasks), packing, packSize }
+    // Tried once, not by every shard again. Whoever runs no model refuses it later.
+    const runsModel = config.device !== undefined && !/^(scripted|openai):/.test(policy)
+    const devices = runsModel ? yield* openDevices(config.device!) : undefined
+    const opening = { ...policyOptions, devices }
     const simulated = yield* runSimulation({
-      setup: { ...from, policy, settings, seed, temperature, lifecycle, policyOptions },
+      setup: { ...from, policy, settings, seed, temperature, lifecycle, policyOptions: opening },
       lifecycles,
       concurrency,
       shards,

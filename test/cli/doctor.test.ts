@@ -42,7 +42,9 @@ describe("doctor", () => {
     expect(node).toEqual({ version: process.versions.node, supported: true })
     expect(cpu.cores).toBeGreaterThan(0)
     expect(providers.map(({ name }: { name: string }) => name)).toEqual(["cpu", "webgpu", "cuda"])
-    expect(providers[0]).toEqual({ name: "cpu", works: true, bundled: true, reason: "" })
-    for (const { reason, works } of providers) expect(works || reason !== "").toBe(true)
+    expect(providers[0]).toEqual({ name: "cpu", works: true, bundled: true, reason: "", millis: expect.any(Number) })
+    for (const { millis, reason, works } of providers) {
+      expect(works ? millis > 0 : reason !== "" && millis === undefined).toBe(true)
+    }
   })
 })

@@ -40,13 +40,17 @@ export interface RecordedPlan {
 /** A line of a trace without its checksum. */
 export type TraceLine = Episode & { readonly plan?: RecordedPlan }
 
-/** The lines of a lifecycle, each with its line feed. */
-export const traceLines = (lifecycle: Lifecycle, plan: Plan): string =>
+/** The lines of a lifecycle, each with its line feed; `policy` as it was given on the command line. */
+export const traceLines = (
+  lifecycle: Lifecycle,
+  plan: Plan,
+  policy: Pick<RecordedPlan, "policy" | "thinking"> = {}
+): string =>
   lifecycle.episodes
     .map((episode, i) => {
       const bytes = Buffer.from(canonicalJson(untimed(episode)))
       const place = { start: 0, end: bytes.length, timing: episode.timing }
-      return traceLine(bytes, place, i === 0 ? recordedPlan(plan) : undefined).toString()
+      return traceLine(bytes, place, i === 0 ? { ...recordedPlan(plan), ...policy } : undefined).toString()
     })
     .join("")
 

@@ -1,17 +1,18 @@
 /** `constellate simulate`: many lifecycles without learning. */
 import { Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
-import { strategies } from "../machines/packs.ts"
 import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
+import { strategies } from "../machines/packs.ts"
 import { envs } from "./environments.ts"
 import { openDevices } from "./device.ts"
 import { CheckFailed, WrongInput } from "./failure.ts"
 import { LifecycleConfig } from "./lifecycle-config.ts"
 import { answer, json } from "./output.ts"
 import { policyFields } from "./policy.ts"
+import { packingFields } from "./task-packs.ts"
+import { simulateFork } from "./simulate-fork.ts"
 import { describe } from "./simulation-report.ts"
 import { isolations, runSimulation } from "./simulation-run.ts"
-import { packingFields } from "./task-packs.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -59,7 +60,21 @@ export const simulate = Command.make(
     ),
     policy: Flag.String("policy").pipe(
       Flag.withMetavar("POLICY"),
-      Flag.withDescription("scripted:NAME, a checkpoint folder, a run folder, or openai:MODEL@URL")
+      Flag.withDescription(
+        "scripted:NAME, a checkpoint folder, a run folder, or openai:MODEL@URL; default with --fork: the recorded one"
+      ),
+      Flag.optional
+    ),
+    fork: Flag.String("fork").pipe(
+      Flag.withMetavar("TRACE:LIFECYCLE:POSITION"),
+      Flag.withDescription(
+        "Go on with a recorded lifecycle from before the solve episode at POSITION, with other samples"
+      ),
+      Flag.optional
+    ),
+    branches: Flag.Int("branches").pipe(
+      Flag.withDescription("How many other futures of --fork; default 1"),
+      Flag.optional
     ),
     out: Flag.String("out").pipe(
       Flag.withMetavar("FILE"),
@@ -79,8 +94,35 @@ export const simulate = Command.make(
     json,
     ...settingOptions(SimulationConfig)
   },
-  Effect.fnUntraced(function* ({ env, json, out, policy, resume, rotateMb, tasks, ...given }) {
+  Effect.fnUntraced(function* ({ branches, env, fork, json, out, resume, rotateMb, tasks, ...given }) {
     const all = yield* settingsOf(given)
+    if (Option.isSome(fork)) {
+      return yield* simulateFork({
+        fork: fork.value,
+        branches: Option.getOrElse(branches, () => 1),
+        policy: Option.getOrUndefined(given.policy),
+        out: Option.getOrUndefined(out),
+        settings: all,
+        beside: {
+          "--env": env[0],
+          "--tasks": Option.getOrUndefined(tasks),
+          "--rotate-mb": Option.getOrUndefined(rotateMb),
+          "--resume": resume || undefined
+        },
+        json
+      })
+    }
+    if (Option.isSome(branches)) {
+      return yield* new WrongInput({ field: "--branches", value: branches.value, expected: "nothing without --fork" })
+    }
+    if (Option.isNone(given.policy)) {
+      return yield* new WrongInput({
+        field: "--policy",
+        value: undefined,
+        expected: "a policy, such as scripted:careful"
+      })
+    }
+    const policy = given.policy.value
     const config = yield* resolveConfig(
       SimulationConfig,
       all.filter(({ path }) => path[0] !== "environment")
@@ -144,6 +186,10 @@ export const simulate = Command.make(
     {
       command: "constellate simulate --env frozen-lake --policy scripted:random --lifecycles 100 --out traces.jsonl",
       description: "Keep the traces"
+    },
+    {
+      command: "constellate simulate --fork traces.jsonl:eval-0000-0000003/0:2 --branches 16",
+      description: "Sixteen other futures of one of them, from before its third task"
     }
   ])
 )

@@ -6,6 +6,7 @@ export default defineConfig({
     include: ["test/kernels/credit/*.test.ts"],
     // They plant faults of their own around another estimator.
     exclude: ["test/kernels/credit/{fuzz,planted}.test.ts"],
-    setupFiles: ["test/setup.ts"]
+    setupFiles: ["test/setup.ts"],
+    testTimeout: 60_000
   }
 })

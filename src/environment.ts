@@ -60,9 +60,12 @@ export interface Start<O = any, K = any, T = any, M = any> {
   readonly packSize: number
 }
 
-/** The events an environment's machine must understand in every state that is not final. */
-export type EnvironmentEvent<A = any> =
-  | { readonly type: "answer"; readonly action: A; readonly rng: Rng }
+/**
+ * The events an environment's machine must understand in every state that is not final. `verdict` is there when a judge was
+ * asked about the action: what it said, or null when it could not be read.
+ */
+export type EnvironmentEvent<A = any, V = any> =
+  | { readonly type: "answer"; readonly action: A; readonly rng: Rng; readonly verdict?: V | null }
   | {
       readonly type: "malformed"
       readonly why: string
@@ -95,6 +98,16 @@ export interface Chat<A, S> {
   /** The observation before each step, with the feedback on the step before it. */
   readonly user: (snapshot: S) => string
   readonly parse: (reply: string) => Parsed<A>
+  /** How the observation of an earlier step stands in later prompts. `age` counts steps back. Default: as it was. */
+  readonly shorten?: (observation: string, age: number) => string
+}
+
+/** Scores by another policy, where rules of the environment do not reach. Without a judge it goes by its rules. */
+export interface Judge<A, S, V> {
+  /** What a judge is asked about an action; undefined where rules suffice. */
+  readonly ask: (snapshot: S, action: A) => ReadonlyArray<Message> | undefined
+  /** What the judge said; undefined when it cannot be read. */
+  readonly read: (reply: string) => V | undefined
 }
 
 /** What was told of each step instead of the truth; undefined where it was the truth. */
@@ -199,6 +212,7 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
   readonly machine: D
   readonly chat: Chat<A, SnapshotFrom<D>>
   readonly terse?: Terse<A, SnapshotFrom<D>>
+  readonly judge?: Judge<A, SnapshotFrom<D>, any>
   readonly feedback: {
     /** On the step just taken; empty before the first. Never tells the hidden knowledge. */
     readonly step: (snapshot: SnapshotFrom<D>) => string

@@ -143,6 +143,15 @@ Latest committed task: ${latest === undefined ? "none" : `task ${latest.position
 Possible now: ${next(research)}`
 }
 
+/** The feedback on all but the latest two actions is left out of later prompts: tables of regressions are long. */
+export const shorten = (observation: string, age: number): string =>
+  age < 2
+    ? observation
+    : observation.replace(
+        /\n\n[\s\S]*\n\nPossible now:/,
+        "\n\n(The feedback on this action was left out to save space.)\n\nPossible now:"
+      )
+
 /** Of the episode, for the update of the context. The reward stays out: it would tell the hidden truth. */
 export const endFeedback = (research: Research): string => {
   const { fit } = research

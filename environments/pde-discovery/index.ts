@@ -6,7 +6,7 @@ import { assign, setup } from "xstate"
 import { defineEnvironment, type Ending, type EnvironmentEvent, type Start } from "../../src/environment.ts"
 import { type Action, parse } from "./actions.ts"
 import { agents } from "./agents.ts"
-import { endFeedback, stepFeedback, system, user } from "./chat.ts"
+import { endFeedback, shorten, stepFeedback, system, user } from "./chat.ts"
 import { type Equation, printed } from "./equation.ts"
 import { drawKnowledge, Knowledge, Options, presets, Task } from "./options.ts"
 import {
@@ -96,7 +96,7 @@ export default defineEnvironment({
   },
   memory: (): Notebook => emptyNotebook,
   machine,
-  chat: { system: ({ context }) => system(context), user: ({ context }) => user(context), parse },
+  chat: { system: ({ context }) => system(context), user: ({ context }) => user(context), parse, shorten },
   feedback: { step: ({ context }) => stepFeedback(context), end: ({ context }) => endFeedback(context) },
   hidesReward: true,
   agents

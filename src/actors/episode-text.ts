@@ -70,7 +70,9 @@ export interface EpisodeTexts {
  * Packs the episodes of a simulation, a few of one lifecycle at a time, and unpacks them. What either returns is
  * overwritten by the next call.
  *
- * @param style of the prompts. Episodes must be those of `runLifecycle`, whose prompts go on from one another.
+ * @param style of the prompts. Episodes must be those of `runLifecycle`.
+ * @param growing whether a later prompt of an episode is the one before with reply and observation behind it; false where
+ *   something is compressed
  */
 export const makeEpisodeText = (style: Style, growing = true) => {
   let buffer = Buffer.allocUnsafe(2 * base)

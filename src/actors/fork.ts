@@ -34,12 +34,13 @@ const repliesBefore = (episodes: ReadonlyArray<Episode>, point: Point): Readonly
   episodes
     .filter((episode) => isBefore(pointOf(episode), point))
     .flatMap(({ steps }) =>
-      steps.map(({ logprobs, policyVersion, promptTokens, reply, tokens, truncated }) => ({
+      steps.map(({ judgement, logprobs, policyVersion, promptTokens, reply, tokens, truncated }) => ({
         text: reply,
         promptTokens,
         tokens,
         logprobs,
         policyVersion,
+        ...(judgement === undefined ? {} : { judgement }),
         truncated
       }))
     )

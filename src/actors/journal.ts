@@ -25,6 +25,7 @@ const Call = Schema.Struct({
   tokens: Integers,
   logprobs: Schema.Array(Schema.Finite),
   policyVersion: Schema.Int,
+  judgement: Schema.optionalKey(Schema.NullOr(Schema.String)),
   truncated: Schema.Boolean
 })
 
@@ -180,11 +181,12 @@ const faultIn = ({ lostBy, outcome, why = "" }: Episode): NonNullable<JournalEnt
 })
 
 const callOf = (step: Step, before: Step | undefined): typeof Call.Type => {
-  const { logprobs, policyVersion, promptTokens, reply, tokens, truncated } = step
+  const { judgement, logprobs, policyVersion, promptTokens, reply, tokens, truncated } = step
   const known = before === undefined ? [] : [...before.promptTokens, ...before.tokens]
   const shared =
     known.length <= promptTokens.length && known.every((id, i) => promptTokens[i] === id) ? known.length : 0
-  return { text: reply, shared, prompt: promptTokens.slice(shared), tokens, logprobs, policyVersion, truncated }
+  const said = { text: reply, shared, prompt: promptTokens.slice(shared), tokens, logprobs, policyVersion, truncated }
+  return judgement === undefined ? said : { ...said, judgement }
 }
 
 /** Answers one attempt from what is recorded of it, and then as the policy did: by its fault. */

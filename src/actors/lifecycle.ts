@@ -5,7 +5,7 @@
  * Faults are data. An environment that throws, breaks a promise or takes too long, and a policy that fails or does not
  * answer in time, end the lifecycle with an episode whose outcome is `error` or `timeout`; its reward means nothing.
  */
-import { Clock, Effect, Exit, Result } from "effect"
+import { Clock, Effect, Exit, Option, Result } from "effect"
 import type { EpisodeKind, Outcome, Rng } from "../environment.ts"
 import { type Name, streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
@@ -15,9 +15,9 @@ import { branchName, type Fork, isBefore } from "../machines/fork.ts"
 import { type Fault, lifecycle, type LifecycleEvent, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
-import { beginSolve, type Solve, takeSolveReply } from "../machines/solve.ts"
+import { beginSolve, judgeAbout, type Solve, takeSolveReply } from "../machines/solve.ts"
 import { beginUpdate, takeUpdateReply } from "../machines/update.ts"
-import { Policy, type PolicyError } from "../policies/policy.ts"
+import { Judge, Policy, type PolicyError } from "../policies/policy.ts"
 
 /** A lifecycle to be lived. */
 export interface Plan {
@@ -80,6 +80,7 @@ export const liveThrough: (
   const life: Life = {
     plan,
     policy: yield* Policy,
+    judge: Option.getOrUndefined(yield* Effect.serviceOption(Judge)),
     clock: yield* Clock.Clock,
     streamOf: streams(...streamName(plan, 0)),
     recalled: 0,
@@ -121,7 +122,8 @@ const solve = function* (life: Life, position: number) {
       const rng = life.streamOf(purposes.environment + 3 * position, solve.agent.context.steps.length)
       return takeSolveReply(solve, pack, settings, said, rng)
     },
-    contextAfter: () => context
+    contextAfter: () => context,
+    askJudge: (solve, said) => judged(life, solve, said, position)
   })
   if (state instanceof Lost) return goOn(life, { type: "lost" })
   life.solved = state
@@ -155,6 +157,7 @@ const goOn = (life: Life, event: LifecycleEvent) => {
 interface Life {
   readonly plan: Plan
   readonly policy: Policy["Service"]
+  readonly judge: Judge["Service"] | undefined
   readonly clock: Clock.Clock
   /** A stream for who draws at a position, and for a step. */
   streamOf: (purposeAndPosition: number, step: number) => Rng
@@ -190,6 +193,8 @@ interface Moves<S> {
   readonly begin: () => S
   readonly take: (state: S, said: Said) => S
   readonly contextAfter: (state: S) => string
+  /** A reply with what a judge says of it; undefined where nobody is to be asked. */
+  readonly askJudge?: (state: S, said: Said) => Effect.Effect<Said> | undefined
 }
 
 /** Plays an episode to its outcome and records it. */
@@ -198,14 +203,16 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
   kind: EpisodeKind,
   index: number,
   context: string,
-  { begin, contextAfter, take }: Moves<S>
+  { askJudge, begin, contextAfter, take }: Moves<S>
 ) {
   const startedMillis = life.clock.currentTimeMillisUnsafe()
   let state = guarded(life, begin)
   let now = state instanceof Lost ? undefined : state.agent
   while (!(state instanceof Lost) && outcomeOf(state.agent) === undefined) {
-    const said: Said | Lost = yield* ask(life, state.agent, index, context)
+    let said: Said | Lost = yield* ask(life, state.agent, index, context)
     const last: S = state
+    const judging = said instanceof Lost ? undefined : askJudge?.(last, said)
+    if (judging !== undefined) said = yield* judging
     state = said instanceof Lost ? said : guarded(life, () => take(last, said))
     if (!(state instanceof Lost)) now = state.agent
   }
@@ -240,7 +247,7 @@ const play = function* <S extends { readonly agent: AgentSnapshot }>(
 /** Asks the policy for the next reply of an episode. */
 const ask = (
   life: Life,
-  { context: { kind, messages, steps } }: AgentSnapshot,
+  { context: { goesOn, kind, messages, steps } }: AgentSnapshot,
   index: number,
   context: string
 ): Effect.Effect<Said | Lost> => {
@@ -254,7 +261,7 @@ const ask = (
   const asked: Effect.Effect<Said, PolicyError> = policy.reply({
     kind,
     messages,
-    previous: steps.at(-1),
+    previous: goesOn ? steps.at(-1) : undefined,
     context,
     knowledge: pack.knowledge(index),
     rng: streamOf(purposes[kind] + 3 * index, steps.length),
@@ -273,6 +280,48 @@ const ask = (
       Effect.succeed(new Lost(error.by ?? "policy", error.outcome ?? "error", error.reason))
     )
   )
+}
+
+/** Most times that a judge is asked about one reply, and the pauses in between. */
+const mostTries = 6
+const pauseMillis = (tries: number): number => 500 * 2 ** tries
+
+/**
+ * Asks the judge until what it says can be read; after that its judgement is null. A reply that was recorded with its
+ * judgement, and one that needs none, stays as it is.
+ */
+const judged = (life: Life, solve: Solve, said: Said, position: number): Effect.Effect<Said> | undefined => {
+  const { judge, plan } = life
+  const { pack, settings } = plan
+  if (judge === undefined || said.judgement !== undefined) return undefined
+  const messages = Result.getOrElse(
+    Result.try(() => judgeAbout(solve, pack, settings, said)),
+    // The environment will say itself what is wrong when it gets the reply.
+    () => undefined
+  )
+  if (messages === undefined) return undefined
+  const streamOf = streams(...streamName(plan, plan.forks?.length ?? 0), "judge")
+  const step = solve.agent.context.steps.length
+  return Effect.gen(function* () {
+    for (let tries = 0; tries < mostTries; tries++) {
+      if (tries > 0) yield* Effect.sleep(pauseMillis(tries))
+      const replied = yield* judge
+        .reply({
+          kind: "solve",
+          messages,
+          previous: undefined,
+          context: "",
+          knowledge: undefined,
+          rng: streamOf(position, mostTries * step + tries),
+          temperature: 1,
+          maxTokens: settings.maxTokens
+        })
+        .pipe(Effect.timeoutOption(settings.replyMillis), Effect.orElseSucceed(Option.none))
+      const text = Option.getOrUndefined(replied)?.text
+      if (text !== undefined && pack.environment.judge!.read(text) !== undefined) return { ...said, judgement: text }
+    }
+    return { ...said, judgement: null }
+  })
 }
 
 /** Calls into the environment: what it throws and how long it takes becomes data. */

@@ -1,21 +1,16 @@
 /** What a training run lives for one policy update: it follows from the configuration, and from what the policy replies. */
 import { Effect } from "effect"
-import { defaultSettings, type Settings } from "../machines/lifecycle.ts"
+import type { Settings } from "../machines/lifecycle.ts"
 import type { Policy } from "../policies/policy.ts"
 import { rolloutWithAlternatives } from "./counterfactual.ts"
+import { lifecycleSettings } from "./lifecycle-config.ts"
 import type { Plan } from "./lifecycle.ts"
 import { freshPacks, planGroups, type Rollout, type RolloutOptions, shareOf, type TaskSet } from "./rollout.ts"
 import type { TrainingConfig } from "./training-config.ts"
 
 export const trainingSettings = ({ rollout, style }: TrainingConfig): Settings => ({
-  ...defaultSettings,
-  style,
-  temperature: rollout.temperature,
-  maxTokens: rollout.maxTokens,
-  ...(rollout.tokenLimit === 0 ? {} : { tokenLimit: rollout.tokenLimit }),
-  replyMillis: 1000 * rollout.replySeconds,
-  onParseFailure: rollout.onParseFailure,
-  updatePenalty: { coefficient: rollout.updatePenalty }
+  ...lifecycleSettings(rollout, rollout.temperature),
+  style
 })
 
 /** The lifecycles of a batch, group by group, the task sets mixed evenly. */
@@ -25,7 +20,10 @@ const planBatch = (taskSets: ReadonlyArray<TaskSet>, config: TrainingConfig, bat
   let first = 0
   return taskSets.flatMap((taskSet, place) => {
     const count = shareOf(rollout.packs, taskSets.length, place)
-    const at = { phase: "train", baseSeed: seed, epoch: batch, first, count, size: rollout.packSize } as const
+    const { packSeeds: seeds, packSize: size } = rollout
+    // Stable seeds come from the tasks' places in an endless data set, of which every batch reads on.
+    const start = seeds === "stable" ? batch * rollout.packs + first : first
+    const at = { phase: "train", baseSeed: seed, epoch: batch, first: start, count, size, seeds } as const
     first += count
     return planGroups(freshPacks(taskSet, at), rollout.groupSize, settings)
   })

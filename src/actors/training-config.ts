@@ -1,6 +1,7 @@
 /** The configuration of a training run: what there is to set, its defaults and its presets. */
 import { Effect, Schema } from "effect"
 import { type LoraConfig, loraTargets } from "../kernels/lora.ts"
+import { lifecycleFields } from "./lifecycle-config.ts"
 import { neededStaleness, type Overlap } from "../machines/overlap.ts"
 
 const positive = Schema.Finite.check(Schema.isGreaterThan(0))
@@ -61,20 +62,13 @@ export const TrainingConfig = Schema.Struct({
     groupSize: withDefault(atLeast1, 8, "Lifecycles of each pack (G)"),
     packSize: withDefault(atLeast1, 4, "Tasks of a pack (S)"),
     temperature: withDefault(positive, 1, "Of sampling"),
-    maxTokens: withDefault(atLeast1, 2000, "Most tokens of one reply in chat style"),
-    tokenLimit: withDefault(count, 0, "Advisory limit told to the agent in chat style; 0 for none"),
-    replySeconds: withDefault(positive, 300, "Time limit of one model call"),
+    packSeeds: withDefault(
+      Schema.Literals(["runtime", "stable"]),
+      "runtime",
+      "Seeds of packs: from seed and number, or from the identities of their tasks"
+    ),
+    ...lifecycleFields,
     minimum: withDefault(count, 0, "Survivors that a group needs after retries; 0 for all of them"),
-    onParseFailure: withDefault(
-      Schema.Literals(["fallback", "keep"]),
-      "fallback",
-      "What becomes of the context when an update reply can't be read"
-    ),
-    updatePenalty: withDefault(
-      Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
-      0.1,
-      "For an unreadable update reply"
-    ),
     counterfactual: section({
       alternatives: withDefault(atLeast1, 1, "Contexts sampled from the state at each update (M); 1 for no branches"),
       horizon: withDefault(count, 0, "Tasks that a branch lives after its update (K); 0 for all that are left")

@@ -6,7 +6,7 @@ import { Policy } from "../policies/policy.ts"
 import type { Setting } from "./config.ts"
 import { type Chosen, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
-import { lifecycleSettings } from "./lifecycle-config.ts"
+import { lifecycleSettings } from "../actors/lifecycle-config.ts"
 import { openPolicy, openSpeech, type PolicyOptions } from "./policy.ts"
 import { type Packing, packTasks, readTaskFile } from "./task-packs.ts"
 

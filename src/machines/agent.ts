@@ -10,7 +10,7 @@ import type { Step } from "./episode.ts"
 import { transitions } from "./transition.ts"
 
 /** What a policy said, and how. */
-export type Said = Pick<Step, "promptTokens" | "tokens" | "logprobs" | "policyVersion" | "truncated"> & {
+export type Said = Pick<Step, "promptTokens" | "tokens" | "logprobs" | "policyVersion" | "truncated" | "judgement"> & {
   readonly text: string
 }
 
@@ -22,6 +22,8 @@ export interface Attempt {
   readonly messages: ReadonlyArray<Message>
   /** The same as text. */
   readonly prompt: string
+  /** The conversation is that of the step before and goes on; otherwise something in it was compressed. */
+  readonly goesOn: boolean
   readonly steps: ReadonlyArray<Step>
   /** Shaped; 0 until the episode ends. */
   readonly reward: number
@@ -30,7 +32,16 @@ export interface Attempt {
 }
 
 export type AgentEvent =
-  | { readonly type: "stepped"; readonly said: Said; readonly feedback: string; readonly observation: string }
+  | {
+      readonly type: "stepped"
+      readonly said: Said
+      readonly feedback: string
+      readonly observation: string
+      /** How the reply stands in later prompts; default: as it was said. */
+      readonly remembered?: string
+      /** The conversation before the reply, where it was compressed. */
+      readonly earlier?: ReadonlyArray<Message>
+    }
   | {
       readonly type: Outcome
       /** Absent when the episode was lost before a reply. */
@@ -46,6 +57,9 @@ const append = (prompt: string, style: Style, { content, role }: Message): strin
   return prompt + (prompt === "" ? "" : "\n\n") + `[${role}]\n` + content
 }
 
+const promptOf = (style: Style, messages: ReadonlyArray<Message>): string =>
+  messages.reduce((text, message) => append(text, style, message), "")
+
 /** What a step adds to the prompt: the reply to it and what was observed then. */
 export const continuation = (style: Style, reply: string, observation: string): string => {
   if (style === "chat") return "\n\n[assistant]\n" + reply + "\n\n[user]\n" + observation
@@ -60,17 +74,21 @@ const step = (attempt: Attempt, said: Said, feedback: string): Step => ({
   logprobs: said.logprobs,
   policyVersion: said.policyVersion,
   truncated: said.truncated,
+  ...(said.judgement === undefined ? {} : { judgement: said.judgement }),
   observation: attempt.messages[attempt.messages.length - 1]!.content,
   feedback
 })
 
 const observed = (attempt: Attempt, event: Extract<AgentEvent, { type: "stepped" }>): Partial<Attempt> => {
-  const { feedback, observation, said } = event
-  const reply: Message = { role: "assistant", content: said.text }
+  const { earlier, feedback, observation, remembered, said } = event
+  const { style } = attempt
+  const reply: Message = { role: "assistant", content: remembered ?? said.text }
   const user: Message = { role: "user", content: observation }
+  const before = earlier === undefined ? attempt.prompt : promptOf(style, earlier)
   return {
-    messages: [...attempt.messages, reply, user],
-    prompt: attempt.prompt + continuation(attempt.style, said.text, observation),
+    messages: [...(earlier ?? attempt.messages), reply, user],
+    prompt: before + continuation(style, reply.content, observation),
+    goesOn: earlier === undefined && reply.content === said.text,
     steps: [...attempt.steps, step(attempt, said, feedback)]
   }
 }
@@ -107,8 +125,8 @@ const machine = setup({
       { role: "system", content: system },
       { role: "user", content: user }
     ]
-    const prompt = messages.reduce((text, message) => append(text, style, message), "")
-    return { kind, style, maxSteps, messages, prompt, steps: [], reward: 0, why: undefined }
+    const prompt = promptOf(style, messages)
+    return { kind, style, maxSteps, messages, prompt, goesOn: true, steps: [], reward: 0, why: undefined }
   },
   initial: "thinking",
   states: {

@@ -14,6 +14,8 @@ export interface Step {
   /** Natural log-probability of each sampled token under the sampling distribution, temperature included. */
   readonly logprobs: ReadonlyArray<number>
   readonly policyVersion: number
+  /** What a judge said of the reply, if one was asked; null when nothing that it said could be read. */
+  readonly judgement?: string | null
   /** The reply reached its token cap without ending by itself. */
   readonly truncated: boolean
   /** The user message of this step. */

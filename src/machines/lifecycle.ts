@@ -4,6 +4,9 @@ import type { EpisodeKind, Outcome, Style } from "../environment.ts"
 import type { UpdatePenalty } from "./reward.ts"
 import { transitions } from "./transition.ts"
 
+/** What of a reply stands in the later prompts of its episode (specification, section 8). */
+export type Compression = "keep_all" | "remove_think" | "keep_answer"
+
 /** How lifecycles are lived. */
 export interface Settings {
   readonly style: Style
@@ -15,11 +18,15 @@ export interface Settings {
   readonly tokenLimit?: number
   /** Engine's cap on the steps of an episode, for environments that never end by themselves. */
   readonly maxSteps: number
+  /** In `chat` style. */
+  readonly compression: Compression
   /** What becomes of the context when a reply of an update episode cannot be read. */
   readonly onParseFailure: "fallback" | "keep"
   readonly updatePenalty: UpdatePenalty
   /** Of the total reward. */
   readonly rewardDecay: number
+  /** Who scores what the environment's rules do not reach, as given on the command line; absent: its rules do. */
+  readonly judge?: string
   /** Wall time of one model call. */
   readonly replyMillis: number
   /** Wall time of one call of an environment. */
@@ -31,6 +38,7 @@ export const defaultSettings: Settings = {
   temperature: 1,
   maxTokens: 2000,
   maxSteps: 1000,
+  compression: "keep_all",
   onParseFailure: "fallback",
   updatePenalty: { coefficient: 0.1 },
   rewardDecay: 1,

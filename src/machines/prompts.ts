@@ -1,5 +1,6 @@
 /** What an agent reads: prompts of solve and update episodes in both styles (specification, sections 5, 6.1 and 8). */
-import { hintsBlock, type Message } from "../environment.ts"
+import { answerBlock, hintsBlock, type Message } from "../environment.ts"
+import type { Compression } from "./lifecycle.ts"
 
 /** Words of a `terse` prompt: single spaces, nothing for what is empty. */
 const words = (...parts: ReadonlyArray<string>): string => joined(parts, " ")
@@ -28,6 +29,36 @@ export const chatSolveSystem = (system: string, context: string, tokenLimit: num
   )
 
 export const terseSolveSystem = (system: string, context: string): string => words("<solve>", context, "|", system)
+
+/** A reply as it stands in later prompts. */
+export const remembered = (reply: string, compression: Compression): string => {
+  switch (compression) {
+    case "remove_think":
+      return reply.replaceAll(/<think>[\s\S]*?<\/think>/g, "").trim()
+    case "keep_answer": {
+      const answer = answerBlock.read(reply)
+      return answer === undefined ? "(this reply held no answer that could be read)" : answerBlock.write(answer)
+    }
+    default:
+      return reply
+  }
+}
+
+/** Earlier observations as the environment shortens them; undefined where none changes. */
+export const shortened = (
+  messages: ReadonlyArray<Message>,
+  shorten: ((observation: string, age: number) => string) | undefined
+): ReadonlyArray<Message> | undefined => {
+  if (shorten === undefined) return undefined
+  const latest = messages.length - 1
+  const kept = messages.map((message, i) => {
+    if (message.role !== "user") return message
+    // The observation that comes next is of age 0, and replies stand between.
+    const content = shorten(message.content, 1 + (latest - i) / 2)
+    return content === message.content ? message : { ...message, content }
+  })
+  return kept.some((message, i) => message !== messages[i]) ? kept : undefined
+}
 
 /** The solve episode as its update episode reads it. Only the environment's own system text, without hints and limit. */
 export const chatTrajectory = (

@@ -4,11 +4,11 @@
  * Whatever the environment throws passes through; a broken promise of its (a reward that is not finite, an unknown
  * outcome, an end before the first step) is thrown as an Error that names it.
  */
-import type { Ending, Environment, Parsed, Rng, Style } from "../environment.ts"
+import type { Ending, Environment, Message, Parsed, Rng, Style } from "../environment.ts"
 import { agent, type AgentSnapshot, type Said } from "./agent.ts"
 import type { Settings } from "./lifecycle.ts"
 import type { Pack } from "./packs.ts"
-import { chatSolveSystem, chatTrajectory, terseSolveSystem, terseTrajectory } from "./prompts.ts"
+import { chatSolveSystem, chatTrajectory, remembered, shortened, terseSolveSystem, terseTrajectory } from "./prompts.ts"
 import { solveReward } from "./reward.ts"
 import { transitions } from "./transition.ts"
 
@@ -77,13 +77,14 @@ export const takeSolveReply = (solve: Solve, pack: Pack, settings: Settings, sai
   const parsed = view.parse(said.text)
   const event =
     "action" in parsed
-      ? { type: "answer", action: parsed.action, rng }
+      ? { type: "answer", action: parsed.action, rng, ...verdictOf(environment, said) }
       : { type: "malformed", why: parsed.why, truncated: said.truncated }
   const [world] = worlds(environment).transition(solve.world, event as never)
   const feedback = environment.feedback.step(world)
   if (world.status === "active") {
     const observation = view.user(world)
-    const [next] = agent.transition(solve.agent, { type: "stepped", said, feedback, observation })
+    const memory = settings.style === "terse" ? {} : compressed(solve.agent, environment, settings, said)
+    const [next] = agent.transition(solve.agent, { type: "stepped", said, feedback, observation, ...memory })
     return { ...solve, agent: next, world }
   }
   const ending = checked(environment, world.output)
@@ -98,6 +99,32 @@ export const takeSolveReply = (solve: Solve, pack: Pack, settings: Settings, sai
   })
   return { ...solve, agent: ended, world, memory: ending.memory ?? solve.memory }
 }
+
+/** What of the conversation so far later prompts do not hold as it was. */
+const compressed = (
+  { context: { messages } }: AgentSnapshot,
+  { chat }: Environment,
+  { compression }: Settings,
+  { text }: Said
+) => {
+  const earlier = shortened(messages, chat.shorten)
+  const reply = remembered(text, compression)
+  return { ...(earlier === undefined ? {} : { earlier }), ...(reply === text ? {} : { remembered: reply }) }
+}
+
+/** What a judge is to be asked about a reply; undefined when nobody needs to be asked. */
+export const judgeAbout = (
+  { world }: Solve,
+  { environment }: Pack,
+  { style }: Settings,
+  { text }: Said
+): ReadonlyArray<Message> | undefined => {
+  const parsed = views(environment, style).parse(text)
+  return "action" in parsed ? environment.judge?.ask(world as never, parsed.action) : undefined
+}
+
+const verdictOf = ({ judge }: Environment, { judgement }: Said) =>
+  judgement === undefined ? {} : { verdict: judgement === null ? null : (judge?.read(judgement) ?? null) }
 
 const endings: ReadonlySet<string> = new Set<Ending["outcome"]>(["success", "failure", "truncated", "malformed"])
 
@@ -114,10 +141,12 @@ const checked = (environment: Environment, ending: Ending | undefined): Ending =
 }
 
 /** The episode as its update episode reads it. */
-export const trajectory = (solve: Solve, { environment }: Pack, style: Style): string => {
+export const trajectory = (solve: Solve, { environment }: Pack, { compression, style }: Settings): string => {
   const { messages, steps } = solve.agent.context
   const lastReply = steps.at(-1)?.reply ?? ""
-  if (style === "chat")
-    return chatTrajectory(solve.system, messages, lastReply, environment.finalState?.(solve.world) ?? "")
+  if (style === "chat") {
+    const last = remembered(lastReply, compression)
+    return chatTrajectory(solve.system, messages, last, environment.finalState?.(solve.world) ?? "")
+  }
   return environment.terse?.trajectory?.(solve.world) ?? terseTrajectory(messages, lastReply)
 }

@@ -17,7 +17,7 @@ export interface Update {
 /** `context` is the one that was in force during the solve episode. */
 export const beginUpdate = (pack: Pack, settings: Settings, solve: Solve, context: string): Update => {
   const { style, tokenLimit } = settings
-  const walked = trajectory(solve, pack, style)
+  const walked = trajectory(solve, pack, settings)
   const feedback = style === "chat" ? pack.environment.feedback.end(solve.world) : ""
   const reward = pack.environment.hidesReward === true ? undefined : solve.agent.context.reward
   const [system, user] =

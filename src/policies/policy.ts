@@ -48,6 +48,12 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
   }
 }
 
+/** A policy that scores replies of another, where an environment asks for it. It speaks `chat`. */
+export class Judge extends Context.Service<
+  Judge,
+  { readonly reply: (request: Request) => Effect.Effect<Pick<Reply, "text">, PolicyError> }
+>()("constellate/Judge") {}
+
 export class Policy extends Context.Service<
   Policy,
   {

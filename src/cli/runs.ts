@@ -5,7 +5,9 @@ import { join } from "node:path"
 import { damageOf, listCheckpoints } from "../actors/checkpoint.ts"
 import { isBeingWritten, isRun, readRecord } from "../actors/run-folder.ts"
 import { WrongInput } from "./failure.ts"
+import { merge } from "./merge.ts"
 import { answer, json, table } from "./output.ts"
+import { exportCommand } from "./export.ts"
 import { verify } from "./verify.ts"
 
 /** A run at a glance. */
@@ -146,4 +148,4 @@ const find = Effect.fnUntraced(function* (run: string) {
   return yield* new WrongInput({ field: "run", value: run, expected: "a run folder, or the name of one in ./runs" })
 })
 
-export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show, verify]))
+export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show, verify, merge, exportCommand]))

@@ -1,8 +1,16 @@
 /** The configuration of a training run: what there is to set, its defaults and its presets. */
 import { Effect, Schema } from "effect"
+import { readDevices } from "../kernels/device.ts"
 import { type LoraConfig, loraTargets } from "../kernels/lora.ts"
 import { lifecycleFields } from "./lifecycle-config.ts"
 import { neededStaleness, type Overlap } from "../machines/overlap.ts"
+
+/** What `--device` takes: the devices that have names, or `auto`, for the fastest. */
+export const DeviceText = Schema.String.check(
+  Schema.makeFilter((text) => text === "auto" || readDevices(text) !== undefined, {
+    expected: "cpu, cuda, cuda:N, several as in cuda:0,1, webgpu or auto"
+  })
+)
 
 const positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const share = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
@@ -29,7 +37,7 @@ export const TrainingConfig = Schema.Struct({
   updates: withDefault(count, 160, "Policy updates on lifecycles, not counting the warm start"),
   concurrency: withDefault(atLeast1, 64, "Lifecycles in flight; changes no result"),
   shards: withDefault(atLeast1, 2, "Model workers, each a thread; changes no result"),
-  device: withDefault(Schema.Literals(["cpu"]), "cpu", "Where the model runs"),
+  device: withDefault(DeviceText, "cpu", "Where the model runs: cpu, cuda, cuda:N, cuda:N,M, webgpu or auto"),
   style: withDefault(Schema.Literals(["terse", "chat"]), "terse", "Style of the prompts; chat needs a policy"),
   thinking: Schema.optionalKey(
     Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })

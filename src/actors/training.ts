@@ -8,6 +8,7 @@
 import { Clock, Effect, FileSystem, Fiber, Option, Runtime, Schema, Semaphore } from "effect"
 import { adamWState } from "../kernels/adamw.ts"
 import type { Credit, Experience } from "../kernels/credit/estimator.ts"
+import type { Device } from "../kernels/device.ts"
 import { stream } from "../kernels/random.ts"
 import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
 import type { Lifecycle } from "../machines/episode.ts"
@@ -56,6 +57,8 @@ export interface TrainingOptions<E> {
   readonly policy: Checkpoint
   /** How conversations are rendered; needed in style `chat`. */
   readonly chat?: Chat | undefined
+  /** Dealt to the model workers in turn. */
+  readonly devices: ReadonlyArray<Device>
   readonly folder: RunFolder
   readonly estimate: (experiences: ReadonlyArray<Experience>) => Effect.Effect<Credit, E>
   readonly onNews: (news: TrainingNews) => Effect.Effect<void>
@@ -121,7 +124,8 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   let { at, tokens } = begun
   const overlap = overlapOf(config)
   const overlaps = oldestSampler(overlap) > 0
-  const { model, tokenizer } = { ...begun, ...policy }
+  const { tokenizer } = policy
+  const model = { ...begun.model, devices: options.devices }
   const settings = trainingSettings(config)
   const sampling = yield* makeModelWorkers(model, config.shards, keptVersions + oldestSampler(overlap))
   /** Learners of their own, where both go on at once. */

@@ -5,12 +5,13 @@
 import { Console, Effect, Option, Result, Schema } from "effect"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
 import { fileURLToPath } from "node:url"
+import { DeviceText } from "../actors/training-config.ts"
 import { cpu, type Device, readDevices, showDevice } from "../kernels/device.ts"
 import { WrongInput } from "./failure.ts"
 import type { Trial } from "./provider.ts"
 
 /** The key `device` of a configuration. */
-export const deviceText = Schema.String.annotate({
+export const deviceText = DeviceText.annotate({
   description: "Where the model runs: cpu (default), cuda, cuda:N, cuda:N,M (workers take them in turn), webgpu or auto"
 })
 

@@ -14,6 +14,7 @@ import { neededStaleness } from "../machines/overlap.ts"
 import type { Checkpoint } from "../policies/checkpoint.ts"
 import { layerScripted } from "../policies/scripted.ts"
 import { fromFile, fromObject, printConfig, resolveConfig, settingOptions, settingsOf } from "./config.ts"
+import { openDevices } from "./device.ts"
 import { openTaskSet } from "./environments.ts"
 import { checkLoss, openEstimator } from "./estimator.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
@@ -69,6 +70,8 @@ export const train = Command.make(
       thinking: config.thinking
     })
 
+    const devices = yield* openDevices(config.device)
+
     yield* Effect.scoped(
       Effect.gen(function* () {
         const started = yield* Clock.currentTimeMillis
@@ -86,6 +89,7 @@ export const train = Command.make(
           taskSets,
           policy,
           chat,
+          devices,
           folder,
           estimate,
           onNews: (news) => report(standing(news))

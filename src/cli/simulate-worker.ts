@@ -34,7 +34,10 @@ const beat = (tally: ReturnType<typeof emptyTally>) => {
     Atomics.add(state, 0, 1)
   }
   return Effect.acquireRelease(
-    Effect.sync(() => setInterval(show, beatMillis)),
+    Effect.sync(() => {
+      show() // From here on it may hang at any moment.
+      return setInterval(show, beatMillis)
+    }),
     (timer) => Effect.sync(() => clearInterval(timer))
   )
 }

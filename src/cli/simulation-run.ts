@@ -32,7 +32,7 @@ const worker = new URL(
 )
 
 /** A thread that stands still longer than a call into the environment may take, and this, will not come back. */
-const graceMillis = 1000
+const graceMillis = 2000
 
 export const runSimulation = Effect.fnUntraced(function* (run: SimulationRun) {
   const { concurrency, isolation, out, resume, rotateBytes, setup, shards } = run

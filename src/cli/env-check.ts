@@ -128,7 +128,7 @@ const checkInThread = Effect.fnUntraced(function* (job: CheckJob, callSeconds: n
     for (;;) {
       yield* Effect.sleep("50 millis")
       const now = yield* Clock.currentTimeMillis
-      if (now - started > 2000) {
+      if (now - started > 2000 && where.id !== "") {
         const details = [`${where.id}${presets > 1 ? ` (${where.preset})` : ""}`]
         yield* report({ stage: "checks", done: done(), total: presets * checksOfPreset, unit: "check", details })
       }

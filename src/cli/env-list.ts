@@ -2,7 +2,7 @@
 import { Effect, FileSystem } from "effect"
 import { Command } from "effect/cli"
 import { join } from "node:path"
-import { environmentIds, openEnvironment } from "./environments.ts"
+import { environmentIds, moduleFiles, openEnvironment } from "./environments.ts"
 import { answer, json, table } from "./output.ts"
 
 interface Listed {
@@ -59,7 +59,7 @@ const localIds = Effect.gen(function* () {
   const names = yield* files.readDirectory("environments").pipe(Effect.orElseSucceed((): Array<string> => []))
   const isEnvironment = (name: string) =>
     Effect.map(
-      Effect.forEach(["index.ts", "index.js"], (file) =>
+      Effect.forEach(moduleFiles, (file) =>
         files.exists(join("environments", name, file)).pipe(Effect.orElseSucceed(() => false))
       ),
       (found) => found.includes(true)

@@ -2,7 +2,7 @@
 import { Effect, FileSystem } from "effect"
 import { Argument, Command } from "effect/cli"
 import { createRequire } from "node:module"
-import { join, relative, resolve, sep } from "node:path"
+import { dirname, join, relative, resolve, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 import { environmentSource, type Template, testSource } from "./env-template.ts"
 import { environmentIds } from "./environments.ts"
@@ -24,15 +24,18 @@ export const create = Command.make(
     if (environmentIds.includes(name)) {
       return yield* new WrongInput({ field: "name", value: name, expected: "a name that no environment has yet" })
     }
+    const extension = yield* extensionHere
     const folder = join("environments", name)
-    const test = join("test", "environments", `${name}.test.ts`)
+    const test = join("test", "environments", `${name}.test.${extension}`)
     for (const path of [folder, test]) {
       if (yield* files.exists(path)) {
         return yield* new WrongInput({ field: "name", value: name, expected: `a new one: ${path} is there already` })
       }
     }
-    const template: Template = { id: name, api: apiFrom(folder), tests: resolves("vitest") ? "vitest" : "node:test" }
-    const written = [join(folder, "index.ts"), test]
+    const module = `index.${extension}`
+    const tests = resolves("vitest") ? "vitest" : "node:test"
+    const template: Template = { id: name, api: apiFrom(folder), tests, module }
+    const written = [join(folder, module), test]
     yield* files.makeDirectory(folder, { recursive: true })
     yield* files.makeDirectory(join("test", "environments"), { recursive: true })
     yield* files.writeFileString(written[0]!, environmentSource(template))
@@ -52,6 +55,19 @@ export const create = Command.make(
   Command.withDescription("Write an environment to start from into ./environments/NAME, with its test"),
   Command.withExamples([{ command: "constellate env new my-lake", description: "A working one, to be changed" }])
 )
+
+/** A `.ts` file is an ES module only where the package says so; what `npm init` makes says the opposite. */
+const extensionHere = Effect.gen(function* () {
+  const files = yield* FileSystem.FileSystem
+  for (let folder = resolve("."); ; folder = dirname(folder)) {
+    const manifest = join(folder, "package.json")
+    if (yield* files.exists(manifest)) {
+      const { type } = JSON.parse(yield* files.readFileString(manifest)) as { readonly type?: string }
+      return type === "module" ? "ts" : "mts"
+    }
+    if (folder === dirname(folder)) return "mts"
+  }
+})
 
 const resolves = (module: string): boolean => {
   try {

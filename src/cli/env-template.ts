@@ -6,6 +6,8 @@ export interface Template {
   readonly api: string
   /** Where the test imports `it` from. */
   readonly tests: string
+  /** File name of the environment's module. */
+  readonly module: string
 }
 
 const titleOf = (id: string): string =>
@@ -14,10 +16,12 @@ const titleOf = (id: string): string =>
     .map((word) => word[0]!.toUpperCase() + word.slice(1))
     .join(" ")
 
-export const environmentSource = ({
-  api,
-  id
-}: Template): string => String.raw`/** ${titleOf(id)}: three levers move you to a goal; which does what is hidden, and the same for all tasks of a pack. */
+const summary = (id: string): string =>
+  `/** ${titleOf(id)}: three levers move you to a goal; which does what is hidden, and the same for all tasks of a pack. */`
+
+type Named = Pick<Template, "api" | "id">
+
+export const environmentSource = ({ api, id }: Named): string => String.raw`${summary(id)}
 import { Effect, Schema } from "effect"
 import { assign, setup } from "xstate"
 import type { Agent, Ending, EnvironmentEvent, Parsed, Prompt, Start, Told } from "${api}"
@@ -169,12 +173,12 @@ export default defineEnvironment({
 `
 
 /** Put together here, so that nobody takes it for an import of this file. */
-const subject = (id: string): string => `import environment from "../../environments/${id}/index.ts"`
+const subject = ({ id, module }: Template): string => `import environment from "../../environments/${id}/${module}"`
 
-export const testSource = ({ id, tests }: Template): string => String.raw`import assert from "node:assert/strict"
-import { it } from "${tests}"
+export const testSource = (template: Template): string => String.raw`import assert from "node:assert/strict"
+import { it } from "${template.tests}"
 import { createActor } from "xstate"
-${subject(id)}
+${subject(template)}
 
 /** Lever 1 moves right, lever 2 left; the goal is two tiles to the right. */
 const input = {
@@ -195,18 +199,18 @@ const play = (...answers: ReadonlyArray<string>) => {
   return actor.getSnapshot()
 }
 
-it("${id}: the right lever, twice, reaches the goal", () => {
+it("${template.id}: the right lever, twice, reaches the goal", () => {
   const end = play("1", "1")
   assert.deepEqual(end.output, { success: true, reward: 1, outcome: "success" })
   assert.equal(environment.feedback.end(end), "Lever 1: right. You reached the goal.")
 })
 
-it("${id}: a lever shows what it does, and what is hidden is not told before", () => {
+it("${template.id}: a lever shows what it does, and what is hidden is not told before", () => {
   assert.equal(environment.chat.user(play()), "Step 1/3. The goal is 2 tiles to the right.")
   assert.equal(environment.chat.user(play("2")), "Step 2/3. Lever 2: left. The goal is 3 tiles to the right.")
 })
 
-it("${id}: running out of steps and answers that cannot be read end differently", () => {
+it("${template.id}: running out of steps and answers that cannot be read end differently", () => {
   assert.equal(play("3", "3", "3").output.outcome, "truncated")
   assert.equal(play("4").output.outcome, "malformed")
 })

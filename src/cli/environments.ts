@@ -50,11 +50,11 @@ export const environmentSettings = Effect.fnUntraced(function* (given: Omit<Para
 /** The environment of that id or path. */
 export const openEnvironment = Effect.fnUntraced(function* (name: string) {
   const files = yield* FileSystem.FileSystem
-  const isPath = /[/\\]|^\.|\.[jt]s$/.test(name)
+  const isPath = /[/\\]|^\.|\.m?[jt]s$/.test(name)
   const module = yield* moduleIn(files, isPath ? name : join("environments", name))
   if (module !== undefined) return yield* load(name, () => import(pathToFileURL(module).href))
   if (isPath) {
-    const expected = "a module, or a folder with index.ts or index.js"
+    const expected = `a module, or a folder with ${moduleFiles.join(" or ")}`
     return yield* new WrongInput({ field: "--env", value: name, expected })
   }
   const known = builtIn[name]
@@ -62,9 +62,12 @@ export const openEnvironment = Effect.fnUntraced(function* (name: string) {
   return yield* load(name, known)
 })
 
+/** What the module of an environment may be called in its folder. */
+export const moduleFiles = ["index.ts", "index.mts", "index.js", "index.mjs"]
+
 /** The module that a path means. */
 const moduleIn = Effect.fnUntraced(function* (files: FileSystem.FileSystem, path: string) {
-  for (const candidate of [path, join(path, "index.ts"), join(path, "index.js")]) {
+  for (const candidate of [path, ...moduleFiles.map((file) => join(path, file))]) {
     const info = yield* Effect.option(files.stat(candidate))
     if (info._tag === "Some" && info.value.type === "File") return resolve(candidate)
   }

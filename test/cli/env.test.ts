@@ -255,6 +255,23 @@ describe("a stranger's path", () => {
     }
   })
 
+  it("where a package says nothing of modules, or the opposite, files are modules by their name", async () => {
+    const home = process.cwd()
+    const project = mkdtempSync(join(tmpdir(), "constellate-new-"))
+    symlinkSync(join(home, "node_modules"), join(project, "node_modules"))
+    writeFileSync(join(project, "package.json"), '{ "type": "commonjs" }')
+    try {
+      process.chdir(project)
+      const { files } = await json("new", "my-lake", "--json")
+      expect(files).toEqual(["environments/my-lake/index.mts", "test/environments/my-lake.test.mts"])
+      expect(readFileSync(files[1], "utf8")).toContain('from "../../environments/my-lake/index.mts"')
+      expect((await json("list", "--json")).at(-1)).toMatchObject({ id: "my-lake", demonstrations: true })
+    } finally {
+      process.chdir(home)
+      rmSync(project, { recursive: true, force: true })
+    }
+  })
+
   it.each(["My Lake", "-lake", "../lake", "alchemy"])("refuses the name %s", async (name) => {
     const { code, stderr } = await env("new", "--", name)
     expect(code).toBe(2)

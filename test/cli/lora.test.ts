@@ -24,7 +24,13 @@ const tiny = {
   updates: 3
 }
 const words = (policy: string, into: string, more: Record<string, unknown> = {}) => [
-  ...["train", "--policy", policy, "--style", "chat", "--run", into],
+  "train",
+  "--policy",
+  policy,
+  "--style",
+  "chat",
+  "--run",
+  into,
   ...Object.entries({ ...tiny, ...more }).flatMap(([key, value]) => ["--set", `${key}=${String(value)}`])
 ]
 const digest = (file: string) => createHash("sha256").update(readFileSync(file)).digest("hex")

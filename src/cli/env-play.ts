@@ -29,10 +29,11 @@ export const play = Command.make(
       packSize,
       seed
     })
-    let memory: unknown
+    yield* Console.log(help)
+    let played: Played | undefined
     for (const task of tasks) {
       yield* Console.log(`\nTask ${task.position + 1} of ${packSize}`)
-      memory = yield* playTask(memory === undefined ? task : { ...task, memory }, seed)
+      played = yield* playTask(withMemory(task, played), seed, played)
     }
   })
 ).pipe(
@@ -42,12 +43,28 @@ export const play = Command.make(
   Command.withExamples([{ command: "constellate env play frozen-lake-obscure --seed 3", description: "Four tasks" }])
 )
 
-/** To the end of the task; the environment's memory for the next one. */
-const playTask = Effect.fnUntraced(function* (task: FiledTask, seed: number) {
+/** A task that is over. */
+interface Played {
+  readonly system: string
+  readonly knowledge: unknown
+  /** The environment's, for the next task. */
+  readonly memory: unknown
+}
+
+/** The environment's memory goes on, and begins anew when its knowledge has changed: as in a lifecycle. */
+const withMemory = (task: FiledTask, before: Played | undefined): FiledTask => {
+  if (before?.memory === undefined) return task
+  if (before.knowledge === task.knowledge) return { ...task, memory: before.memory }
+  const { environment, knowledge, options, packSize } = task
+  return { ...task, memory: environment.memory?.({ options, knowledge, packSize, before: before.memory }) }
+}
+
+/** To the end of the task. Instructions are shown when they are not those of the task before. */
+const playTask = Effect.fnUntraced(function* (task: FiledTask, seed: number, before: Played | undefined) {
   const { begin, take } = given(task, { style: "chat" })
   const { describe } = task.environment.knowledge
   let solve = begin()
-  if (task.position === 0) yield* Console.log(`${solve.system}\n\n${help}`)
+  if (solve.system !== before?.system) yield* Console.log(`\n${solve.system}`)
   while (outcomeOf(solve.agent) === undefined) {
     const { messages, steps } = solve.agent.context
     yield* Console.log(`\n${messages.at(-1)!.content}`)
@@ -61,7 +78,7 @@ const playTask = Effect.fnUntraced(function* (task: FiledTask, seed: number) {
   const end = [environment.finalState?.(solve.world) ?? "", environment.feedback.end(solve.world)]
   yield* Console.log(`\n${end.filter((part) => part !== "").join("\n")}`)
   yield* Console.log(`${outcomeOf(solve.agent)}, reward ${solve.agent.context.reward}`)
-  return solve.memory
+  return { system: solve.system, knowledge: task.knowledge, memory: solve.memory } satisfies Played as Played
 })
 
 /** People leave out the marks of an answer where it can't be read without them. */

@@ -2,7 +2,7 @@
  * What a gradient of adapters needs in memory, and what saving it costs: sequences of growing length through one small
  * model, each in a process of its own, with inner values kept and made anew (`learner.recompute`).
  *
- * Up to 1024 tokens attention has whole tables, beyond that it goes by blocks. The peak is the process's own over what it
+ * Up to 512 tokens attention has whole tables, beyond that it goes by blocks. The peak is the process's own over what it
  * had before the first gradient; processor time is that of a gradient. The last row is the same model with 4 times the
  * layers: made anew, its peak grows by each layer's input only.
  *
@@ -39,10 +39,10 @@ interface Row {
 }
 
 const rows: ReadonlyArray<Row> = [
-  { length: 1024, layers: 4, recompute: false },
-  { length: 1024, layers: 4, recompute: true },
-  { length: 1152, layers: 4, recompute: false },
-  { length: 1152, layers: 4, recompute: true },
+  { length: 512, layers: 4, recompute: false },
+  { length: 512, layers: 4, recompute: true },
+  { length: 640, layers: 4, recompute: false },
+  { length: 640, layers: 4, recompute: true },
   { length: 4096, layers: 4, recompute: false },
   { length: 4096, layers: 4, recompute: true },
   { length: 12_288, layers: 4, recompute: true },

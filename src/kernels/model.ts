@@ -37,7 +37,7 @@ export const lengthGrid = 16
 const scoredAtOnce = 1536
 
 /** Longer sequences have their attention worked out in blocks, and are padded to whole ones. */
-const longSequence = 1024
+const longSequence = 512
 
 /** With more logits than these, 256 MiB, log-probabilities are worked out in blocks. */
 const manyLogits = 2 ** 26

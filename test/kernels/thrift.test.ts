@@ -8,7 +8,7 @@ import { microBatches } from "../../src/kernels/sequences.ts"
 import type { TransformerConfig } from "../../src/kernels/transformer.ts"
 
 const common = { vocabularySize: 37, hiddenSize: 8, innerSize: 12, headSize: 4, epsilon: 1e-6, ropeTheta: 100 }
-const sizes = { ...common, layers: 2, maxPositions: 1400, tied: true }
+const sizes = { ...common, layers: 2, maxPositions: 800, tied: true }
 const configs: ReadonlyArray<TransformerConfig> = [
   { ...sizes, family: "qwen3", heads: 4, keyValueHeads: 2 },
   { ...sizes, family: "qwen2", heads: 2, keyValueHeads: 2, tied: false },
@@ -60,14 +60,14 @@ describe.each(configs.map((config) => [config.family, config] as const))("%s", (
     const model = openModel(config, { frozen: { lora, base } })
     const anew = openModel(config, { frozen: { lora, base }, recompute: true })
     for (const every of [1, 7]) {
-      const long = row(config, 1100, every)
-      // Causal: the tokens up to 1000 have no part in what follows.
+      const long = row(config, 600, every)
+      // Causal: what follows has no part in the tokens up to 500.
       const short: GradientRow = {
-        tokens: long.tokens.slice(0, 1000),
-        positions: long.positions.filter((at) => at < 1000),
-        weights: long.weights.slice(0, long.positions.filter((at) => at < 1000).length)
+        tokens: long.tokens.slice(0, 500),
+        positions: long.positions.filter((at) => at < 500),
+        weights: long.weights.slice(0, long.positions.filter((at) => at < 500).length)
       }
-      const silent = { ...long, weights: long.weights.map((weight, i) => (long.positions[i]! < 1000 ? weight : 0)) }
+      const silent = { ...long, weights: long.weights.map((weight, i) => (long.positions[i]! < 500 ? weight : 0)) }
       const expected = await model.gradient(adapter, [short], { temperature: 1 })
       const found = await model.gradient(adapter, [silent], { temperature: 1 })
       expect(distance(found.logprobs[0]!.slice(0, short.positions.length), expected.logprobs[0]!)).toBeLessThan(1e-5)
@@ -81,13 +81,13 @@ describe.each(configs.map((config) => [config.family, config] as const))("%s", (
 
   it("a long prompt is read as it is scored", async () => {
     const model = openModel(config, { frozen: { lora, base } })
-    const prompt = row(config, 1100, 1).tokens
+    const prompt = row(config, 600, 1).tokens
     const [reply] = await model.generate(adapter, [{ prompt, uniforms: [uniform(), uniform(), uniform()] }], {
       temperature: 1,
       end: -1
     })
     const tokens = [...prompt, ...reply!.tokens]
-    const [scored] = await model.score(adapter, [{ tokens, positions: [1100, 1101, 1102] }], { temperature: 1 })
+    const [scored] = await model.score(adapter, [{ tokens, positions: [600, 601, 602] }], { temperature: 1 })
     expect(distance(reply!.logprobs, scored!)).toBeLessThan(1e-5)
     await model.release()
   })

@@ -98,7 +98,7 @@ export interface Chat<A, S> {
   /** The observation before each step, with the feedback on the step before it. */
   readonly user: (snapshot: S) => string
   readonly parse: (reply: string) => Parsed<A>
-  /** How the observation of an earlier step stands in later prompts. `age` counts steps back. Default: as it was. */
+  /** How the observation of an earlier step stands in later prompts. `age` counts steps back. What is short already stays. Default: as it was. */
   readonly shorten?: (observation: string, age: number) => string
 }
 

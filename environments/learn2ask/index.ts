@@ -8,7 +8,7 @@ import { assign, setup } from "xstate"
 import { defineEnvironment, type Ending, type EnvironmentEvent, type Start } from "../../src/environment.ts"
 import { agents, describe } from "./agents.ts"
 import { begin, feedback, type Inquiry, respond, reward, system, user } from "./inquiry.ts"
-import { mostReward } from "./judge.ts"
+import { mostReward, type Opinion, questionsFor, readOpinion } from "./judge.ts"
 import { drawKnowledge, drawTask, Knowledge, Options, presets, Task } from "./options.ts"
 
 const ending = (inquiry: Inquiry, outcome: Ending["outcome"]): Ending => ({
@@ -20,7 +20,7 @@ const ending = (inquiry: Inquiry, outcome: Ending["outcome"]): Ending => ({
 const machine = setup({
   types: {} as {
     context: Inquiry
-    events: EnvironmentEvent<string>
+    events: EnvironmentEvent<string, Opinion>
     input: Start<Options, Knowledge, Task, undefined>
     output: Ending
   },
@@ -30,7 +30,9 @@ const machine = setup({
     rightStop: ({ context: { verdict } }) => verdict?.decision === "stop" && verdict.action === 1
   },
   actions: {
-    respond: assign(({ context, event }) => (event.type === "answer" ? respond(context, event.action) : context)),
+    respond: assign(({ context, event }) =>
+      event.type === "answer" ? respond(context, event.action, event.verdict) : context
+    ),
     refuse: assign(({ event }) => (event.type === "malformed" ? { why: event.why } : {}))
   }
 }).createMachine({
@@ -72,6 +74,7 @@ export default defineEnvironment({
     // There is no answer block: whatever is said is the response.
     parse: (reply) => ({ action: reply })
   },
+  judge: { ask: ({ context: { task } }, response: string) => questionsFor(response, task), read: readOpinion },
   rewardBounds: ({ fusionMode, trainMode }) => [0, mostReward(trainMode, fusionMode)],
   feedback: { step: ({ context }) => feedback(context), end: ({ context }) => feedback(context) },
   agents

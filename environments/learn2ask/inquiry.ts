@@ -1,7 +1,16 @@
 /** One inquiry: the machine's data, and its words for language models. `agents.ts` reads these texts. */
 import type { Start } from "../../src/environment.ts"
 import { merged } from "./dialogues.ts"
-import { type FusionMode, judge, mostReward, rewardOf, stop, type TrainMode, type Verdict } from "./judge.ts"
+import {
+  type FusionMode,
+  judge,
+  mostReward,
+  type Opinion,
+  rewardOf,
+  stop,
+  type TrainMode,
+  type Verdict
+} from "./judge.ts"
 import type { Knowledge, Options, Task } from "./options.ts"
 
 export interface Inquiry {
@@ -20,9 +29,9 @@ export const begin = ({ options, task }: Start<Options, Knowledge, Task, undefin
   why: undefined
 })
 
-export const respond = (inquiry: Inquiry, response: string): Inquiry => ({
+export const respond = (inquiry: Inquiry, response: string, opinion: Opinion | null | undefined): Inquiry => ({
   ...inquiry,
-  verdict: judge(response, inquiry.task)
+  verdict: judge(response, inquiry.task, opinion)
 })
 
 export const reward = ({ fusion, mode, verdict }: Inquiry): number =>

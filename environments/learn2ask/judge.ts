@@ -1,5 +1,9 @@
-/** Scores of a response (specification of environments, section 5), the questions judged by rules instead of a model. */
-import type { Round } from "./dialogues.ts"
+/**
+ * Scores of a response (specification of environments, section 5). Whether to ask on is right or wrong by itself; a question
+ * is judged by another policy where there is one, and by rules otherwise.
+ */
+import type { Message } from "../../src/environment.ts"
+import { merged, type Round } from "./dialogues.ts"
 import { dimensionsIn, dimensions } from "./symptoms.ts"
 
 export type TrainMode = "Ra+Rs" | "Ra" | "Rs"
@@ -17,8 +21,18 @@ export interface Verdict {
   readonly sentence: string
 }
 
-export const judge = (response: string, { decision: truth, open }: Pick<Round, "decision" | "open">): Verdict => {
-  const decision = response.includes(stop) ? "stop" : "continue"
+/** What a judging policy makes of a question. */
+export type Opinion = Pick<Verdict, "format" | "content" | "sentence">
+
+const decisionOf = (response: string): Round["decision"] => (response.includes(stop) ? "stop" : "continue")
+
+/** `opinion`: of a judging policy; null when what it said could not be read; undefined where rules are to judge. */
+export const judge = (
+  response: string,
+  { decision: truth, open }: Pick<Round, "decision" | "open">,
+  opinion?: Opinion | null
+): Verdict => {
+  const decision = decisionOf(response)
   if (decision !== truth) {
     const sentence =
       decision === "stop"
@@ -31,6 +45,12 @@ export const judge = (response: string, { decision: truth, open }: Pick<Round, "
     const sentence = exact ? "It was time to stop." : `It was time to stop, but only ${stop} should have been said.`
     return { decision, action: 1, format: exact ? 1 : 0, content: 1, sentence }
   }
+  if (opinion === null) return { decision, action: 1, format: 0, content: 0, sentence: "The question was not judged." }
+  if (opinion !== undefined) {
+    const { content, format, sentence } = opinion
+    const tells = open.some((attribute) => sentence.toLowerCase().includes(attribute.toLowerCase()))
+    return { decision, action: 1, format, content, sentence: tells ? sentences[content]! : sentence }
+  }
   const content = open.reduce((best, attribute) => Math.max(best, closeness(response, attribute)), 0)
   return { decision, action: 1, format: formatOf(response), content, sentence: sentences[content]! }
 }
@@ -39,6 +59,53 @@ const sentences: Record<number, string> = {
   1: "The question goes straight to something that is still open.",
   0.5: "The question is close to what is still open, but does not ask it.",
   0: "The question does not get at anything that is still open."
+}
+
+/** What a judging policy is asked: about a question that was rightly asked, and about nothing else. */
+export const questionsFor = (
+  response: string,
+  task: Pick<Round, "messages" | "decision" | "open">
+): ReadonlyArray<Message> | undefined =>
+  task.decision === "stop" || decisionOf(response) === "stop"
+    ? undefined
+    : [
+        {
+          role: "system",
+          content: `You judge how a medical assistant continues an inquiry. You are given the dialogue so far, the attributes that are still to be asked about, and the assistant's response.
+
+Score two things:
+- format: 1 for exactly one question, 0.5 for two, 0 for none or more.
+- content: 1 if the response asks directly for one of the open attributes, 0.5 if it is highly relevant to one of them, 0 otherwise.
+Then write one sentence of feedback to the assistant. It must not tell which attributes are open.
+
+Answer in this form and no other:
+[format]1[/format]
+[content]0.5[/content]
+[feedback]One sentence.[/feedback]`
+        },
+        {
+          role: "user",
+          content: `## Dialogue
+${merged(task.messages)
+  .map(({ content, role }) => `${role === "patient" ? "Patient" : "Doctor"}: ${content}`)
+  .join("\n")}
+
+## Open attributes
+${task.open.map((attribute) => `- ${attribute}`).join("\n")}
+
+## Response
+${response}`
+        }
+      ]
+
+/** The last block of each kind; undefined without one, or with a score that there is not. */
+export const readOpinion = (reply: string): Opinion | undefined => {
+  const last = (tag: string) =>
+    [...reply.matchAll(new RegExp(`\\[${tag}\\]([\\s\\S]*?)\\[/${tag}\\]`, "g"))].at(-1)?.[1]?.trim()
+  const score = (tag: string) => [0, 0.5, 1].find((value) => last(tag) !== "" && Number(last(tag)) === value)
+  const [format, content, sentence] = [score("format"), score("content"), last("feedback")]
+  if (format === undefined || content === undefined || !sentence) return undefined
+  return { format, content, sentence: sentence.replaceAll(/\s+/g, " ").slice(0, 500) }
 }
 
 /** One question 1, two 0.5, none or more 0. */

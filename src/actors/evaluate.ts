@@ -10,7 +10,7 @@ import type { Operation, Outcome } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
 import { bootstrapMeans, type Interval } from "../kernels/statistics.ts"
 import { chatContext, initialContextOf } from "../machines/context-store.ts"
-import type { Episode, Lifecycle } from "../machines/episode.ts"
+import { type Episode, isFlagged, type Lifecycle } from "../machines/episode.ts"
 import { isFault, type Settings } from "../machines/lifecycle.ts"
 import type { Pack, Strategy } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
@@ -73,6 +73,8 @@ export interface Evaluation {
     /** Of the contexts that were read. Null without any. */
     readonly meanCharacters: number | null
   }
+  /** Lifecycles that the means leave out because a judge could not be read. */
+  readonly flagged: number
 }
 
 export interface Measures {
@@ -118,6 +120,8 @@ export interface Life {
   /** By position; those after a fault are missing. */
   readonly solves: ReadonlyArray<Pick<Episode, "outcome" | "success" | "reward" | "contextBefore">>
   readonly updates: ReadonlyArray<{ readonly parsed: boolean; readonly tokens: number; readonly characters: number }>
+  /** A judge could not be read, so its rewards are worth nothing. */
+  readonly flagged: boolean
 }
 
 const keep = ({ episodes }: Lifecycle): Life => ({
@@ -130,7 +134,8 @@ const keep = ({ episodes }: Lifecycle): Life => ({
       parsed: success,
       tokens: steps[0]!.tokens.length,
       characters: contextAfter.length
-    }))
+    })),
+  flagged: isFlagged(episodes)
 })
 
 /** One lifecycle a pack, under a control. `own`: how they are lived under their own contexts, where that is known. */
@@ -181,16 +186,16 @@ export const measure = (
   packSize: number,
   seed: number,
   distinct: number = lives.length
-): Pick<Evaluation, "positions" | "mean" | "gain" | "updates"> => {
+): Pick<Evaluation, "positions" | "mean" | "gain" | "updates" | "flagged"> => {
   const positions = Array.from({ length: packSize }, (_, position) => position)
-  const rowOf = ({ solves }: Life) => {
+  const rowOf = ({ flagged, solves }: Life) => {
     const curves = [
       (solve: Life["solves"][number]) => (solve.success ? 1 : 0),
       (solve: Life["solves"][number]) => solve.reward
     ].map((value) =>
       positions.map((position) => {
         const solve = solves[position]
-        return solve === undefined || isFault(solve.outcome) ? NaN : value(solve)
+        return flagged || solve === undefined || isFault(solve.outcome) ? NaN : value(solve)
       })
     )
     return curves.flatMap((curve) => [
@@ -219,7 +224,8 @@ export const measure = (
     }),
     mean: measures(packSize),
     gain: measures(packSize + 1),
-    updates: ofUpdates(lives.flatMap(({ updates }) => updates))
+    updates: ofUpdates(lives.flatMap(({ updates }) => updates)),
+    flagged: lives.filter(({ flagged }) => flagged).length
   }
 }
 

@@ -17,7 +17,7 @@ import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
 import { beginSolve, judgeAbout, type Solve, takeSolveReply } from "../machines/solve.ts"
 import { beginUpdate, takeUpdateReply } from "../machines/update.ts"
-import { Judge, Policy, type PolicyError } from "../policies/policy.ts"
+import { Policy, type PolicyError } from "../policies/policy.ts"
 
 /** A lifecycle to be lived. */
 export interface Plan {
@@ -80,7 +80,6 @@ export const liveThrough: (
   const life: Life = {
     plan,
     policy: yield* Policy,
-    judge: Option.getOrUndefined(yield* Effect.serviceOption(Judge)),
     clock: yield* Clock.Clock,
     streamOf: streams(...streamName(plan, 0)),
     recalled: 0,
@@ -157,7 +156,6 @@ const goOn = (life: Life, event: LifecycleEvent) => {
 interface Life {
   readonly plan: Plan
   readonly policy: Policy["Service"]
-  readonly judge: Judge["Service"] | undefined
   readonly clock: Clock.Clock
   /** A stream for who draws at a position, and for a step. */
   streamOf: (purposeAndPosition: number, step: number) => Rng
@@ -291,8 +289,9 @@ const pauseMillis = (tries: number): number => 500 * 2 ** tries
  * judgement, and one that needs none, stays as it is.
  */
 const judged = (life: Life, solve: Solve, said: Said, position: number): Effect.Effect<Said> | undefined => {
-  const { judge, plan } = life
+  const { plan, policy } = life
   const { pack, settings } = plan
+  const { judge } = policy
   if (judge === undefined || said.judgement !== undefined) return undefined
   const messages = Result.getOrElse(
     Result.try(() => judgeAbout(solve, pack, settings, said)),
@@ -305,18 +304,16 @@ const judged = (life: Life, solve: Solve, said: Said, position: number): Effect.
   return Effect.gen(function* () {
     for (let tries = 0; tries < mostTries; tries++) {
       if (tries > 0) yield* Effect.sleep(pauseMillis(tries))
-      const replied = yield* judge
-        .reply({
-          kind: "solve",
-          messages,
-          previous: undefined,
-          context: "",
-          knowledge: undefined,
-          rng: streamOf(position, mostTries * step + tries),
-          temperature: 1,
-          maxTokens: settings.maxTokens
-        })
-        .pipe(Effect.timeoutOption(settings.replyMillis), Effect.orElseSucceed(Option.none))
+      const replied = yield* judge({
+        kind: "solve",
+        messages,
+        previous: undefined,
+        context: "",
+        knowledge: undefined,
+        rng: streamOf(position, mostTries * step + tries),
+        temperature: 1,
+        maxTokens: settings.maxTokens
+      }).pipe(Effect.timeoutOption(settings.replyMillis), Effect.orElseSucceed(Option.none))
       const text = Option.getOrUndefined(replied)?.text
       if (text !== undefined && pack.environment.judge!.read(text) !== undefined) return { ...said, judgement: text }
     }

@@ -8,6 +8,7 @@ import type { Credit, Experience } from "../kernels/credit/estimator.ts"
 import { policyLoss } from "../kernels/credit/loss.ts"
 import { mergeCalls, type Sequence } from "../kernels/sequences.ts"
 import type { Episode, Lifecycle } from "../machines/episode.ts"
+import { isFlagged } from "../machines/episode.ts"
 import { branchName, ownEpisodes } from "../machines/fork.ts"
 import { batchLogprobs, learn, type Learner } from "./learner.ts"
 import type { ModelWorkers } from "./model-workers.ts"
@@ -35,6 +36,7 @@ export const experiencesOf = (
   return lifecycles.flatMap((lifecycle) => {
     const { episodes, id, pack, totalReward } = lifecycle
     const run = runOf(lifecycle)
+    const flagged = isFlagged(episodes)
     const taskRewards = episodes.filter(({ kind }) => kind === "solve").map(({ reward }) => reward)
     return ownEpisodes(lifecycle).flatMap((episode) => {
       const { index, kind } = episode
@@ -53,6 +55,7 @@ export const experiencesOf = (
         taskRewards,
         totalReward,
         responseTokens: call.tokens.length,
+        ...(flagged ? { flag: call.judgement === null ? ("own" as const) : ("trajectory" as const) } : {}),
         ...(kind === "update" && states.has(state) ? { fork: state } : {})
       }))
     })

@@ -11,7 +11,7 @@ import type { Credit, Experience } from "../kernels/credit/estimator.ts"
 import type { Device } from "../kernels/device.ts"
 import { stream } from "../kernels/random.ts"
 import { decodeSafetensors, encodeSafetensors } from "../kernels/safetensors.ts"
-import type { Lifecycle } from "../machines/episode.ts"
+import { isFlagged, type Lifecycle } from "../machines/episode.ts"
 import { ownEpisodes } from "../machines/fork.ts"
 import { course, courseMachine, type CourseSnapshot } from "../machines/learner.ts"
 import { chooseGroups, type Held, oldestSampler, sampledAfter } from "../machines/overlap.ts"
@@ -61,6 +61,8 @@ export interface TrainingOptions<E> {
   readonly devices: ReadonlyArray<Device>
   readonly folder: RunFolder
   readonly estimate: (experiences: ReadonlyArray<Experience>) => Effect.Effect<Credit, E>
+  /** Scores replies where the rules of an environment do not reach. */
+  readonly judge?: Policy["Service"]["judge"] | undefined
   readonly onNews: (news: TrainingNews) => Effect.Effect<void>
 }
 
@@ -139,7 +141,7 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
   yield* workers.publish(learner.policyVersion, learner.weights)
   /** The newest last: all that batches which are not learnt from yet may be sampled by. */
   let samplers: ReadonlyArray<Sampler> = begun.samplers
-  const policyOf = yield* makeVersions({
+  const versionOf = yield* makeVersions({
     name: folder.path,
     style: config.style,
     tokenizer,
@@ -149,6 +151,9 @@ export const train = Effect.fnUntraced(function* <E>(options: TrainingOptions<E>
     maxPositions: policy.config.maxPositions,
     policyVersion: () => learner.policyVersion
   })
+  const { judge } = options
+  const policyOf = (version?: number): Policy["Service"] =>
+    judge === undefined ? versionOf(version) : { ...versionOf(version), judge }
   const agent = policyOf()
   let held: ReadonlyArray<Group> = []
 
@@ -519,7 +524,8 @@ const sampledVersion = (lifecycles: ReadonlyArray<Lifecycle>, newest: number): n
     .reduce((oldest, version) => Math.min(oldest, version), newest)
 
 const byPosition = (lifecycles: ReadonlyArray<Lifecycle>, packSize: number) => {
-  const episodes = lifecycles.flatMap(ownEpisodes)
+  const judged = lifecycles.filter(({ episodes }) => !isFlagged(episodes))
+  const episodes = judged.flatMap(ownEpisodes)
   const updates = episodes.filter(({ kind }) => kind === "update")
   const mean = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0) / Math.max(1, numbers.length)
   const solves = Array.from({ length: packSize }, (_, position) =>
@@ -530,7 +536,8 @@ const byPosition = (lifecycles: ReadonlyArray<Lifecycle>, packSize: number) => {
     success: solves.map((solve) => mean(solve.map(({ success }) => Number(success)))),
     reward: solves.map((solve) => mean(solve.map(({ reward }) => reward))),
     parseRate: mean(updates.map(({ success }) => Number(success))),
-    sampledTokens: sampled
+    sampledTokens: sampled,
+    ...(judged.length === lifecycles.length ? {} : { flagged: lifecycles.length - judged.length })
   }
 }
 

@@ -1,5 +1,5 @@
 /** `constellate eval`: success and reward by position. */
-import { Clock, Effect, FileSystem, Option, Schema } from "effect"
+import { Clock, Context, Effect, FileSystem, Layer, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { writeDurably } from "../actors/durable-file.ts"
@@ -7,10 +7,12 @@ import { contextControls, evaluate as evaluateTaskSet, type Evaluation, lifecycl
 import type { Interval } from "../kernels/statistics.ts"
 import type { Lifecycle } from "../machines/episode.ts"
 import { strategies } from "../machines/packs.ts"
+import { Policy } from "../policies/policy.ts"
 import { resolveConfig, type Setting, settingOptions, settingsOf } from "./config.ts"
 import { type Chosen, envs, openTaskSet } from "./environments.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
 import { LifecycleConfig, lifecycleSettings } from "../actors/lifecycle-config.ts"
+import { checkStyle, openJudge } from "./judge.ts"
 import { answer, json, table } from "./output.ts"
 import { openPolicy, policyFields, policyIdentity } from "./policy.ts"
 import { progress } from "./progress.ts"
@@ -288,16 +290,20 @@ const evaluateOn = Effect.fnUntraced(function* (source: Chosen | TaskFile, polic
   }
   if (options.context === "foreign" && packs < 2) return yield* onePack(packs)
   const counts = { ...options, packs, packSize, packSeeds, seeds, settings }
-  const layer = yield* openPolicy(policy, { ...policyOptionsOf(config), environment })
+  const judge = yield* openJudge("lifecycle", lifecycle, [environment])
+  const opened = yield* Layer.build(yield* openPolicy(policy, { ...policyOptionsOf(config), environment }))
+  const asked = Context.get(opened, Policy)
+  yield* checkStyle("lifecycle", lifecycle, asked.style)
   const report = yield* reporter(`evaluation on ${environment.id}`, lifecyclesOf(counts))
   const taskSet = "rows" in source ? { id: 0, environment, options: source.rows[0]!.options } : source
-  const evaluation = yield* Effect.provide(
+  const evaluation = yield* Effect.provideService(
     evaluateTaskSet(taskSet, {
       ...counts,
       onLifecycle: (lifecycle) => report(lifecycle),
       ...(given === undefined ? {} : { given: (baseSeed) => given[baseSeed - seed]!.slice(0, packs) })
     }),
-    layer
+    Policy,
+    judge === undefined ? asked : { ...asked, judge }
   )
   return { ...evaluation, preset }
 })
@@ -344,6 +350,9 @@ const report = (evaluation: Evaluation): string => {
       : `updates: ${updates.parsed} of ${updates.episodes} could be read${
           updates.meanTokens ? `, ${updates.meanTokens.toFixed(1)} tokens on average` : ""
         }`,
+    ...(evaluation.flagged === 0
+      ? []
+      : [`${evaluation.flagged} lifecycles are left out because the judge could not be read`]),
     ...(lost === 0 ? [] : [`${lost} lifecycles were lost to errors or timeouts; the means leave them out`])
   ].join("\n")
 }

@@ -7,6 +7,7 @@ import type { Setting } from "./config.ts"
 import { type Chosen, openTaskSet } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
 import { lifecycleSettings } from "../actors/lifecycle-config.ts"
+import { checkStyle, openJudge } from "./judge.ts"
 import { openPolicy, openSpeech, type PolicyOptions } from "./policy.ts"
 import { type Packing, packTasks, readTaskFile } from "./task-packs.ts"
 
@@ -38,11 +39,14 @@ export const openSimulation = Effect.fnUntraced(function* (setup: SimulationSetu
   const { lifecycle, packing, policy: name, policyOptions, seed, temperature } = setup
   const { packSize, packs, taskSet } = yield* openTasks(setup)
   const options = { ...policyOptions, environment: taskSet.environment, shards: workers }
-  const policy =
+  const judge = yield* openJudge("lifecycle", lifecycle, [taskSet.environment])
+  const opened =
     workers === undefined
       ? undefined
       : yield* Effect.provide(Policy, yield* Layer.build(yield* openPolicy(name, options)))
+  const policy = opened === undefined || judge === undefined ? opened : { ...opened, judge }
   const style = policy?.style ?? (yield* styleOf(name, options))
+  yield* checkStyle("lifecycle", lifecycle, style)
   const { packSeeds, strategy } = packing
   const settings = { ...lifecycleSettings(lifecycle, temperature), style }
   const living: Living = { packSize, seed, settings, packs, packSeeds, strategy }

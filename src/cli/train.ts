@@ -18,6 +18,7 @@ import { openDevices } from "./device.ts"
 import { openTaskSet } from "./environments.ts"
 import { checkLoss, openEstimator } from "./estimator.ts"
 import { UnknownName, WrongInput } from "./failure.ts"
+import { checkStyle, openJudge } from "./judge.ts"
 import { answer, json } from "./output.ts"
 import { openStyle, readPolicyFolder } from "./policy.ts"
 import { progress, statusLine } from "./progress.ts"
@@ -56,6 +57,7 @@ export const train = Command.make(
     yield* checkModel(config)
     yield* checkCounterfactual(config)
     yield* checkOverlap(config)
+    yield* checkStyle("rollout", config.rollout, config.style)
     if (dryRun) return yield* answer(given.json, config, () => printConfig(TrainingConfig, config).trimEnd())
     const policy =
       config.policy === ""
@@ -74,6 +76,11 @@ export const train = Command.make(
 
     yield* Effect.scoped(
       Effect.gen(function* () {
+        const judge = yield* openJudge(
+          "rollout",
+          config.rollout,
+          taskSets.map(({ environment }) => environment)
+        )
         const started = yield* Clock.currentTimeMillis
         const folder = yield* resume
           ? openRun(Option.getOrThrow(run))
@@ -92,6 +99,7 @@ export const train = Command.make(
           devices,
           folder,
           estimate,
+          judge,
           onNews: (news) => report(standing(news))
         }).pipe(
           Effect.onInterrupt(() =>

@@ -52,6 +52,10 @@ export interface Episode {
   readonly timing: { readonly startedMillis: number; readonly endedMillis: number }
 }
 
+/** Whether a judge that was asked said nothing that could be read: then nobody knows what the rewards are worth. */
+export const isFlagged = (episodes: ReadonlyArray<Pick<Episode, "steps">>): boolean =>
+  episodes.some(({ steps }) => steps.some(({ judgement }) => judgement === null))
+
 /** All episodes of one lifecycle in order: solve 0, update 0, solve 1, ... */
 export interface Lifecycle {
   readonly id: string

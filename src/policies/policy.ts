@@ -48,12 +48,6 @@ export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError"
   }
 }
 
-/** A policy that scores replies of another, where an environment asks for it. It speaks `chat`. */
-export class Judge extends Context.Service<
-  Judge,
-  { readonly reply: (request: Request) => Effect.Effect<Pick<Reply, "text">, PolicyError> }
->()("constellate/Judge") {}
-
 export class Policy extends Context.Service<
   Policy,
   {
@@ -61,5 +55,7 @@ export class Policy extends Context.Service<
     readonly name: string
     readonly style: Style
     readonly reply: (request: Request) => Effect.Effect<Reply, PolicyError>
+    /** Another policy that scores its replies where an environment's rules do not reach; absent: rules score them all. */
+    readonly judge?: (request: Request) => Effect.Effect<Pick<Reply, "text">, PolicyError>
   }
 >()("constellate/Policy") {}

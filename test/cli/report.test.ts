@@ -26,7 +26,8 @@ const evaluation = (policy: string, ...means: ReadonlyArray<number | null>): Eva
   }),
   mean: { success: nothing, reward: nothing },
   gain: { success: nothing, reward: nothing },
-  updates: { episodes: 1500, parsed: 1500, meanTokens: 9, meanCharacters: 40 }
+  updates: { episodes: 1500, parsed: 1500, meanTokens: 9, meanCharacters: 40 },
+  flagged: 0
 })
 
 const run: Run = {

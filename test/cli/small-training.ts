@@ -67,7 +67,7 @@ export const bytesOf = (folder: string) => {
   const last = join(folder, "checkpoints", String(small.updates))
   const files = [
     "metrics.jsonl",
-    "warm-start.jsonl",
+    ...(existsSync(join(folder, "warm-start.jsonl")) ? ["warm-start.jsonl"] : []),
     ...readdirSync(last).map((name) => join("checkpoints", "5", name))
   ]
   return Object.fromEntries(

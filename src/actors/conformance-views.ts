@@ -8,6 +8,7 @@ import { cpuMillis, place, play, rngOf, speaker, type Specimen, type Verdict, ve
 const prompts = ({ environment: { chat }, tasks }: Specimen): Verdict => {
   // Where every text is an answer, there is no form to be shown.
   const takesAnswerBlock = "why" in chat.parse("no answer")
+  const warnings: Array<string> = []
   const problems = tasks().flatMap((task) => {
     const { environment } = task
     const { solves } = play(task, "prompts", speaker(task, "random", "prompts"))
@@ -15,6 +16,10 @@ const prompts = ({ environment: { chat }, tasks }: Specimen): Verdict => {
     const last = solves.at(-1)!
     const { system } = first
     const observations = last.agent.context.steps.map(({ observation }) => observation)
+    for (const [step, { world }] of solves.slice(1, -1).entries()) {
+      if (!observations[step + 1]!.includes(environment.feedback.step(world)))
+        warnings.push(`an observation does not repeat the feedback on the step before it (${place(task, step + 1)})`)
+    }
     const feedback = environment.feedback.end(last.world)
     return [
       ...(system.trim() === "" ? ["the system text is empty"] : []),
@@ -36,7 +41,9 @@ const prompts = ({ environment: { chat }, tasks }: Specimen): Verdict => {
   })
   return verdict(
     [...new Set(problems)],
-    "instructions with the form of an answer, observations at every step, feedback"
+    "instructions with the form of an answer, observations at every step, feedback",
+    null,
+    warnings
   )
 }
 
@@ -202,6 +209,7 @@ const terse = ({ environment, tasks }: Specimen): Verdict => {
   let seen = 0
   for (const [i, task] of tasks().entries()) {
     const { solves } = play(task, `terse ${i}`, speaker(task, "random", `terse ${i}`))
+    problems.push(...feedbackProblems(terse, solves))
     for (const { world } of solves) {
       const ended = world.status !== "active"
       const texts = ended ? [terse.trajectory?.(world) ?? ""] : [terse.system(world), terse.user(world)]
@@ -214,6 +222,29 @@ const terse = ({ environment, tasks }: Specimen): Verdict => {
   return verdict([...new Set(problems)], `${seen} words, all of them from a vocabulary of ${known.size}`, {
     vocabulary: known.size
   })
+}
+
+/** Where words are said to be feedback, they are, and can be told otherwise. */
+const feedbackProblems = (
+  { feedback, trajectory, user }: NonNullable<Specimen["environment"]["terse"]>,
+  solves: ReadonlyArray<Solve>
+): ReadonlyArray<string> => {
+  if (feedback === undefined) return []
+  const told = "~told"
+  const words = solves.map(({ world }) => feedback(world))
+  const misplaced = solves.some(({ world }, i) => world.status === "active" && !user(world).startsWith(words[i]!))
+  const { world } = solves.at(-1)!
+  const retold = trajectory?.(
+    world,
+    words.slice(1).map(() => told)
+  )
+  return [
+    ...(words[0] === "" ? [] : ["it has feedback before the first step"]),
+    ...(misplaced ? ["an observation does not begin with its feedback"] : []),
+    ...(retold === undefined || words.every((word) => word === "") || retold.includes(told)
+      ? []
+      : ["the trajectory says what feedback was, whatever was told instead"])
+  ]
 }
 
 export const viewChecks = { prompts, hidden, answers, terse }

@@ -50,6 +50,7 @@ const flaws: Record<string, readonly [check: string, message: RegExp]> = {
   remembering: ["memoryless", /^careful says something else when it is asked again/],
   hoarding: ["memoryless", /^amnesiac writes "Hints: Lever/],
   wordy: ["terse", /^the view says "go", which is not in the vocabulary/],
+  untold: ["terse", /^the trajectory says what feedback was, whatever was told instead/],
   misleading: ["demonstrations", /malformed, expected one lever/],
   speechless: ["prompts", /^the system text does not show the form of an answer/],
   unsolvable: ["solvable", /^oracle never succeeds/]

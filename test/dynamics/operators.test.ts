@@ -13,6 +13,7 @@ import { checkEnvironment } from "../../src/actors/conformance.ts"
 import { resume } from "../../src/actors/conformance-states.ts"
 import { operators, withDrift, withDynamics, withFaults } from "../../src/dynamics/operators.ts"
 import type { Environment, Operation } from "../../src/environment.ts"
+import sound from "../fixtures/environments/sound.ts"
 import { demonstrated, live, packOf, told } from "../fixtures/lives.ts"
 
 const options = (environment: Environment): unknown =>
@@ -96,8 +97,14 @@ describe("an environment with operators keeps what environments promise", () => 
       fc.asyncProperty(fc.constantFrom(lake, alchemy), many, async (environment, operations) => {
         expect(await failures(withDynamics(environment, operations))).toEqual([])
       }),
-      { numRuns: 12, seed: 3 }
+      { numRuns: 5, seed: 3 }
     )
+  })
+
+  it("the environment of env new, its feedback in few words included", async () => {
+    const wrapped = withDynamics(sound, [{ noisyFeedback: { rate: 0.5 } }, { sparseFeedback: { rate: 0.5 } }])
+    expect(wrapped.terse).toBeDefined()
+    expect(await failures(wrapped)).toEqual([])
   })
 
   it("memory, nested states and chat alone are kept too", async () => {

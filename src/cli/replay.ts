@@ -1,5 +1,5 @@
 /** `constellate replay`: lives recorded lifecycles again and names the first difference of each. */
-import { Effect, FileSystem, Layer, Option, type PlatformError, Stream } from "effect"
+import { Effect, FileSystem, Layer, Option, type PlatformError, Semaphore, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { listCheckpoints } from "../actors/checkpoint.ts"
@@ -149,6 +149,7 @@ const makeAnswering = Effect.fnUntraced(function* (given: Given) {
   const files = yield* FileSystem.FileSystem
   const scope = yield* Effect.scope
   const opened = new Map<string, { readonly comparison: Comparison; readonly answer: Answering }>()
+  const turn = yield* Semaphore.make(1)
   const open = Effect.fnUntraced(function* ({ episodes, plan, policy: recorded, thinking }: Recorded) {
     const { environment } = plan.pack
     const text = given.policy ?? recorded
@@ -175,7 +176,7 @@ const makeAnswering = Effect.fnUntraced(function* (given: Given) {
     const known = opened.get(key) ?? (yield* open(record))
     opened.set(key, known)
     return known
-  })
+  }, turn.withPermit)
 })
 
 /** The lifecycles of a trace, in its order. */

@@ -21,7 +21,10 @@ export interface BatchJournal {
 
 export interface RunJournals {
   readonly run: string
+  /** By batch. */
   readonly journals: ReadonlyArray<BatchJournal>
+  /** They are all that the run has. */
+  readonly all: boolean
 }
 
 /** The run and the journals that a path means: all of a run folder, or one file; undefined for any other file. */
@@ -31,7 +34,11 @@ export const journalsAt = Effect.fnUntraced(function* (path: string) {
   const [, number] = /^(\d+)\.jsonl$/.exec(basename(path)) ?? []
   const above = dirname(dirname(path))
   if (number !== undefined && basename(dirname(path)) === "journal" && (yield* isRun(above))) {
-    return { run: above, journals: [{ batch: Number(number), file: path }] } satisfies RunJournals as RunJournals
+    return {
+      run: above,
+      journals: [{ batch: Number(number), file: path }],
+      all: false
+    } satisfies RunJournals as RunJournals
   }
   if (!isFolder) return undefined
   yield* readRecord(path)
@@ -45,7 +52,7 @@ export const journalsAt = Effect.fnUntraced(function* (path: string) {
     const expected = "a run with journals: it keeps those since its last checkpoint, and that of the update before it"
     return yield* new WrongInput({ field: "run", value: path, expected })
   }
-  return { run: path, journals } satisfies RunJournals as RunJournals
+  return { run: path, journals, all: true } satisfies RunJournals as RunJournals
 })
 
 /** An attempt at a lifecycle, with the episodes that follow from its entry. */

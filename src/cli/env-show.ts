@@ -2,6 +2,7 @@
 import { Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { stringify } from "yaml"
+import { operators } from "../dynamics/operators.ts"
 import type { Environment, Style } from "../environment.ts"
 import { given } from "../machines/given-task.ts"
 import { allStates, drawChart } from "./env-chart.ts"
@@ -42,6 +43,10 @@ export const show = Command.make(
         knowledge: jsonSchema(environment.knowledge.schema),
         task: jsonSchema(environment.task.schema)
       },
+      /** What may stand in `environment.dynamics`, whatever the environment. */
+      operators: Object.fromEntries(
+        Object.entries(operators).map(([name, { parameters }]) => [name, jsonSchema(parameters)])
+      ),
       states: statesOf(environment),
       example,
       description: environment.knowledge.describe(task!.knowledge),

@@ -41,7 +41,7 @@ export const operator = <P extends object>(
     { parameters }
   )
 
-/** A parameter with its default. The description goes into the list that people are shown. */
+/** A parameter with its default. The description goes into the JSON schema that people are shown. */
 export const parameter = <S extends Schema.Top>(schema: S, value: S["Type"], description: string) =>
   schema.pipe(
     Schema.withDecodingDefaultTypeKey(Effect.succeed(value)),

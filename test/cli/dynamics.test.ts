@@ -133,6 +133,7 @@ describe("what is recorded", () => {
   it("env show has its prompts and its states", async () => {
     const shown = await json("env", "show", "frozen-lake-obscure", "--config", config)
     expect(shown.dynamics).toEqual(dynamics)
+    expect(shown.operators.drift.properties.rate.description).toMatch(/^Probability, at each position.* Default: 0$/)
     expect(shown.prompts.chat.user).toContain("Answers left for this and all later tasks: 12")
     expect(shown.states).toContainEqual({ name: "outOfBudget", final: true })
     expect(shown.chart).toContain(">outOfBudget<")

@@ -164,6 +164,7 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
     uniforms,
     version = policyVersion()
   }) {
+    if (uniforms.length === 0) return { tokens: [], logprobs: [], policyVersion: version }
     const reply = Deferred.makeUnsafe<Answer, PolicyError>()
     const length = paddedLength(prompt.length)
     const shape = `${length} ${uniforms.length} ${temperature} ${version}`
@@ -195,7 +196,8 @@ export const modelPolicy = (speech: Speech, generate: Generate, version?: number
   const { chat, maxPositions, name, style, thinking, tokenizer } = speech
   if (style === "chat" && chat === undefined) throw new TypeError(`${name} speaks chat, but has no template`)
   const ends = endsOf(speech)
-  const promptOf = ({ messages, previous }: Request): Result.Result<ReadonlyArray<number>, string> => {
+  const promptOf = ({ messages, previous: before }: Request): Result.Result<ReadonlyArray<number>, string> => {
+    const previous = before?.promptTokens.length === 0 ? undefined : before
     if (chat !== undefined) {
       const prompt = chat.prompt(messages, { previous, thinking })
       return Result.mapError(prompt, (why) => `the chat template failed: ${why}`)
@@ -215,23 +217,20 @@ export const modelPolicy = (speech: Speech, generate: Generate, version?: number
         Effect.fromResult(promptOf(request)),
         (reason) => new PolicyError({ policy: name, reason })
       )
-      const cap = Math.min(maxTokens, maxPositions - promptTokens.length)
-      if (cap < 1)
-        return yield* new PolicyError({
-          policy: name,
-          reason: `a prompt of ${promptTokens.length} tokens leaves no room in ${maxPositions} positions`
-        })
+      // A conversation that has outgrown the model gets a reply that is cut off before its first token.
+      const cap = Math.max(0, Math.min(maxTokens, maxPositions - promptTokens.length))
       const uniforms = Array.from({ length: cap }, rng.uniform)
       const answer = yield* generate({ prompt: promptTokens, uniforms, temperature, version })
       const { ended, logprobs, tokens } = upToEnd(answer, ends)
       return {
         text: tokenizer.decode(ended ? tokens.slice(0, -1) : tokens),
-        promptTokens,
+        // What the model was never shown is no prompt of its own, and none that a later one can go on from.
+        promptTokens: cap === 0 ? [] : promptTokens,
         tokens,
         logprobs,
         policyVersion: answer.policyVersion,
         // A terse step is complete at its cap.
-        truncated: !ended && !(style === "terse" && kind === "solve")
+        truncated: cap === 0 || (!ended && !(style === "terse" && kind === "solve"))
       } satisfies Reply
     })
   }

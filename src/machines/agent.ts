@@ -14,6 +14,10 @@ export type Said = Pick<Step, "promptTokens" | "tokens" | "logprobs" | "policyVe
   readonly text: string
 }
 
+/** Why a reply says nothing at all, where it was cut off before its first word: nothing is left of some budget. */
+export const whyUnsaid = ({ text, truncated }: Said): string | undefined =>
+  truncated && text === "" ? "there was no room for a reply" : undefined
+
 export interface Attempt {
   readonly kind: EpisodeKind
   readonly style: Style

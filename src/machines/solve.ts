@@ -5,7 +5,7 @@
  * outcome, an end before the first step) is thrown as an Error that names it.
  */
 import type { Ending, Environment, Message, Parsed, Rng, Style } from "../environment.ts"
-import { agent, type AgentSnapshot, type Said } from "./agent.ts"
+import { agent, type AgentSnapshot, type Said, whyUnsaid } from "./agent.ts"
 import type { Settings } from "./lifecycle.ts"
 import type { Pack } from "./packs.ts"
 import { chatSolveSystem, chatTrajectory, remembered, shortened, terseSolveSystem, terseTrajectory } from "./prompts.ts"
@@ -73,6 +73,12 @@ export const beginSolve = (
 /** The reply reaches the environment, its answer reaches the agent. `rng` is what the environment may draw from. */
 export const takeSolveReply = (solve: Solve, pack: Pack, settings: Settings, said: Said, rng: Rng): Solve => {
   const { environment } = pack
+  const unsaid = whyUnsaid(said)
+  if (unsaid !== undefined) {
+    // As at the cap on steps: the budget has ended, the task has not.
+    const [ended] = agent.transition(solve.agent, { type: "truncated", said, reward: 0, why: unsaid })
+    return { ...solve, agent: ended }
+  }
   const view = views(environment, settings.style)
   const parsed = view.parse(said.text)
   const event =

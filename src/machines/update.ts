@@ -1,6 +1,6 @@
 /** An update episode: one model call that rewrites the context after a solve episode (specification, section 6). */
 import { hintsBlock, type Environment, type Style } from "../environment.ts"
-import { agent, type AgentSnapshot, type Said } from "./agent.ts"
+import { agent, type AgentSnapshot, type Said, whyUnsaid } from "./agent.ts"
 import { chatContext, type ContextEvent } from "./context-store.ts"
 import type { Settings } from "./lifecycle.ts"
 import type { Pack } from "./packs.ts"
@@ -40,7 +40,7 @@ export const takeUpdateReply = (
     type: parsed ? "success" : said.truncated ? "truncated" : "malformed",
     said,
     reward: updateReward(parsed, said.tokens.length, updatePenalty),
-    why: parsed ? undefined : read.why
+    why: parsed ? undefined : (whyUnsaid(said) ?? read.why)
   })
   return { agent: ended, told: parsed ? { type: "written", context: read.context } : { type: "unreadable" } }
 }

@@ -36,6 +36,8 @@ export interface Checkpoint {
   readonly tokenizer: Tokenizer
   /** What the tokenizer was made from. */
   readonly files: TokenizerFiles
+  /** `bos_token_id`: nothing here asks for it, other tools do. */
+  readonly begin?: number | undefined
   readonly declares: Declaration
 }
 
@@ -94,7 +96,8 @@ const describeWhole = Effect.fnUntraced(function* (folder: string) {
   const config = yield* within(folder, configFile, readConfig(yield* readJson(folder, configFile)))
   const { files, tokenizer } = yield* readTokenizer(folder, config)
   const declares = yield* readDeclaration(folder)
-  return { folder, config, tokenizer, files, declares } satisfies Description
+  const [begin] = yield* readTokens(folder, configFile, "bos_token_id", config)
+  return { folder, config, tokenizer, files, declares, ...(begin === undefined ? {} : { begin }) } satisfies Description
 })
 
 const readTokenizer = Effect.fnUntraced(function* (folder: string, config: TransformerConfig) {
@@ -103,7 +106,10 @@ const readTokenizer = Effect.fnUntraced(function* (folder: string, config: Trans
     tokenizerConfig: yield* readJson(folder, tokenizerConfigFile),
     ...(yield* readChatTemplate(folder))
   }
-  const ends = yield* readEnds(folder, config.vocabularySize)
+  // As the reference library: where the one file names none, the other counts.
+  const own = (yield* holds(folder, generationFile)) ? yield* readTokens(folder, generationFile, endsKey, config) : []
+  const inConfig = own.length > 0 || !(yield* holds(folder, configFile))
+  const ends = inConfig ? own : yield* readTokens(folder, configFile, endsKey, config)
   const tokenizer = yield* Effect.mapError(Effect.fromResult(openTokenizer(files, ends)), (complaint) =>
     errorIn(folder, complaint.file, complaint)
   )
@@ -118,7 +124,7 @@ const readTokenizer = Effect.fnUntraced(function* (folder: string, config: Trans
 /** Fills an empty folder. The same checkpoint always gives the same bytes. */
 export const writeCheckpoint = Effect.fn("writeCheckpoint")(function* (folder: string, checkpoint: Checkpoint) {
   const files = yield* FileSystem.FileSystem
-  const { adapter, config, tokenizer, weights } = checkpoint
+  const { adapter, begin, config, tokenizer, weights } = checkpoint
   const writeJson = (name: string, json: object) =>
     files.writeFileString(join(folder, name), `${JSON.stringify(json, null, 2)}\n`)
   yield* writeJson(tokenizerFile, checkpoint.files.tokenizer)
@@ -127,10 +133,15 @@ export const writeCheckpoint = Effect.fn("writeCheckpoint")(function* (folder: s
     yield* files.writeFileString(join(folder, chatTemplateFile), checkpoint.files.chatTemplate)
   }
   const ends = tokenizer.ends.length === 1 ? tokenizer.end : tokenizer.ends
-  yield* writeJson(generationFile, { do_sample: true, eos_token_id: ends, pad_token_id: tokenizer.pad })
+  yield* writeJson(generationFile, {
+    ...(begin === undefined ? {} : { bos_token_id: begin }),
+    do_sample: true,
+    eos_token_id: ends,
+    pad_token_id: tokenizer.pad
+  })
   yield* writeJson(declarationFile, checkpoint.declares)
   if (adapter !== undefined) return yield* writeAdapter(folder, config, adapter)
-  yield* writeJson(configFile, printConfig(config, tokenizer))
+  yield* writeJson(configFile, printConfig(config, tokenizer, begin))
   yield* writeWeights(folder, config, weights)
 })
 
@@ -150,17 +161,25 @@ const readChatTemplate = Effect.fnUntraced(function* (folder: string) {
   return { chatTemplate }
 })
 
-/** The tokens of `generation_config.json` that end a reply: one, several, or none where there is no such file. */
-const readEnds = Effect.fnUntraced(function* (folder: string, vocabularySize: number) {
-  if (!(yield* holds(folder, generationFile))) return []
-  const json = yield* readJson(folder, generationFile)
-  const found = (json as { readonly eos_token_id?: unknown }).eos_token_id ?? []
-  const ends: ReadonlyArray<unknown> = Array.isArray(found) ? found : [found]
-  if (ends.every((end) => Number.isInteger(end) && (end as number) >= 0 && (end as number) < vocabularySize)) {
-    return ends as ReadonlyArray<number>
+const endsKey = "eos_token_id"
+
+/** The tokens that a file names under a key: one, several, or none. */
+const readTokens = Effect.fnUntraced(function* (
+  folder: string,
+  file: string,
+  key: string,
+  { vocabularySize }: TransformerConfig
+) {
+  const json = yield* readJson(folder, file)
+  const found = (json as Readonly<Record<string, unknown>>)[key] ?? []
+  const tokens: ReadonlyArray<unknown> = Array.isArray(found) ? found : [found]
+  if (
+    tokens.every((token) => Number.isInteger(token) && (token as number) >= 0 && (token as number) < vocabularySize)
+  ) {
+    return tokens as ReadonlyArray<number>
   }
   const expected = `a token below ${vocabularySize} or a list of such tokens`
-  return yield* errorIn(folder, generationFile, { field: "eos_token_id", value: found, expected })
+  return yield* errorIn(folder, file, { field: key, value: found, expected })
 })
 
 const readDeclaration = Effect.fnUntraced(function* (folder: string) {

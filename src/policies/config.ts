@@ -98,7 +98,8 @@ const architectures = { qwen3: "Qwen3ForCausalLM", qwen2: "Qwen2ForCausalLM", ll
 /** What other tools read back as the same model. */
 export const printConfig = (
   config: TransformerConfig,
-  tokens: { readonly end: number; readonly pad: number }
+  tokens: { readonly end: number; readonly ends?: ReadonlyArray<number>; readonly pad: number },
+  begin?: number | undefined
 ): object => ({
   architectures: [architectures[config.family]],
   model_type: config.family,
@@ -117,8 +118,8 @@ export const printConfig = (
   attention_bias: config.family === "qwen2",
   ...(config.family === "llama" ? { mlp_bias: false } : { use_sliding_window: false }),
   tie_word_embeddings: config.tied,
-  bos_token_id: null,
-  eos_token_id: tokens.end,
+  bos_token_id: begin ?? null,
+  eos_token_id: tokens.ends === undefined || tokens.ends.length === 1 ? tokens.end : tokens.ends,
   pad_token_id: tokens.pad,
   torch_dtype: "float32"
 })

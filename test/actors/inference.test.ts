@@ -98,11 +98,13 @@ describe("inference", () => {
     })
   )
 
-  it.effect("refuses a prompt that leaves no room, and goes on", () =>
+  it.effect("a reply for which there is no room is cut off before its first token; what follows starts anew", () =>
     Effect.gen(function* () {
       const policy = yield* policyOver(workersOf((call) => Effect.succeed(echo(call))))
-      const error = yield* Effect.flip(policy.reply(request("x".repeat(40))))
-      expect(error.message).toBe("policy straw: a prompt of 40 tokens leaves no room in 40 positions")
+      const unsaid = yield* policy.reply(request("x".repeat(40)))
+      const nothing = { text: "", promptTokens: [], tokens: [], logprobs: [], truncated: true }
+      expect(unsaid).toMatchObject(nothing)
+      expect(yield* policy.reply(request("x".repeat(41), { previous: unsaid }))).toMatchObject(nothing)
       expect((yield* policy.reply(request("y"))).text).toBe("y")
     })
   )

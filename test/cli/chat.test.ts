@@ -79,7 +79,7 @@ describe("a checkpoint folder that speaks chat", () => {
     expect(await runCommandLine("replay", out, ...parrot)).toMatchObject({ code: 0 })
   })
 
-  it("ends an episode as an error where the conversation outgrows the model", async () => {
+  it("cuts an episode off where the conversation outgrows the model", async () => {
     const out = join(root, "long.jsonl")
     const { code, stdout } = await runCommandLine(
       "simulate",
@@ -95,8 +95,10 @@ describe("a checkpoint folder that speaks chat", () => {
       "--json"
     )
     expect(code).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject({ lost: 2, outcomes: { error: 2 } })
-    expect(linesOf(out)[0].why).toMatch(/^a prompt of \d+ tokens leaves no room in 64 positions$/)
+    expect(JSON.parse(stdout)).toMatchObject({ lost: 0, outcomes: { truncated: 2 } })
+    expect(linesOf(out).map(({ outcome, why }) => [outcome, why])).toEqual(
+      linesOf(out).map(() => ["truncated", "there was no room for a reply"])
+    )
   })
 
   it("is trained, all its parameters, and comes out as the same kind of folder", async () => {

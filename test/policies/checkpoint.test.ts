@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, FileSystem, Result } from "effect"
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -123,6 +124,30 @@ describe("a policy folder", () => {
       const read = yield* readCheckpoint(folder)
       expect(read.config).toEqual(foreign.config)
       expect(read.weights).toEqual(foreign.weights)
+    })
+  )
+
+  inFolder("of another maker keeps its first token and all its last ones", (folder) =>
+    Effect.gen(function* () {
+      cpSync(sharded, folder, { recursive: true })
+      set("config.json", "bos_token_id", 5)(folder)
+      set("config.json", "eos_token_id", [299, 7])(folder)
+      const foreign = yield* readCheckpoint(folder)
+      expect(foreign.tokenizer.ends).toEqual([299, 7])
+      const again = join(folder, "again")
+      mkdirSync(again)
+      yield* writeCheckpoint(again, foreign)
+      for (const file of ["config.json", "generation_config.json"]) {
+        expect(json(join(again, file))).toMatchObject({ bos_token_id: 5, eos_token_id: [299, 7] })
+      }
+      expect((yield* readCheckpoint(again)).begin).toBe(5)
+      // What is said for generation counts, where both say something.
+      writeFileSync(join(folder, "generation_config.json"), JSON.stringify({ eos_token_id: 8 }))
+      expect((yield* readCheckpoint(folder)).tokenizer.ends).toEqual([299, 8])
+      set("config.json", "bos_token_id", 300)(folder)
+      expect((yield* Effect.flip(readCheckpoint(folder))).message).toContain(
+        '"bos_token_id" is 300, expected a token below 300'
+      )
     })
   )
 

@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { readDevices } from "../kernels/device.ts"
 import { type LoraConfig, loraTargets } from "../kernels/lora.ts"
 import { lifecycleFields } from "./lifecycle-config.ts"
+import { publishedPresets } from "./published-presets.ts"
 import { neededStaleness, type Overlap } from "../machines/overlap.ts"
 
 /** What `--device` takes: the devices that have names, or `auto`, for the fastest. */
@@ -162,5 +163,6 @@ export const presets: Readonly<Record<string, object>> = {
   /** The defaults: from nothing to a risen curve in minutes. */
   spark: {},
   /** The same policy for longer, with the published estimator, loss, group and pack size. */
-  published: { updates: 3000, optimizer: { finalShare: 0.1 }, checkpointEvery: 100 }
+  published: { updates: 3000, optimizer: { finalShare: 0.1 }, checkpointEvery: 100 },
+  ...publishedPresets
 }

@@ -131,8 +131,16 @@ const isPage = (out: string): boolean => out.endsWith(".html")
 
 /** What may be said beside `--suite`, which fixes the rest. */
 const mayAccompanySuite = [
-  ...["packs", "seed", "seeds", "concurrency", "style", "thinking", "device", "remote"],
-  ...["lifecycle.replySeconds", "lifecycle.environmentSeconds"]
+  "packs",
+  "seed",
+  "seeds",
+  "concurrency",
+  "style",
+  "thinking",
+  "device",
+  "remote",
+  "lifecycle.replySeconds",
+  "lifecycle.environmentSeconds"
 ]
 
 const bySuite = Effect.fnUntraced(function* (

@@ -8,6 +8,7 @@ import { createRun, openRun, policyFolderOf, type RunFolder } from "../actors/ru
 import { makeSpark } from "../actors/spark.ts"
 import { train as trainPolicy, type TrainingNews } from "../actors/training.ts"
 import { loraOf, overlapOf, presets, TrainingConfig } from "../actors/training-config.ts"
+import { publishedPolicy } from "../actors/published-presets.ts"
 import { initializeAdapter, type LoraConfig } from "../kernels/lora.ts"
 import { defaultSettings } from "../machines/lifecycle.ts"
 import { neededStaleness } from "../machines/overlap.ts"
@@ -22,6 +23,7 @@ import { checkStyle, openJudge } from "./judge.ts"
 import { answer, json } from "./output.ts"
 import { openStyle, readPolicyFolder } from "./policy.ts"
 import { progress, statusLine } from "./progress.ts"
+import { checkRoom } from "./room.ts"
 import { curve, reportPage, successTable } from "./report.ts"
 
 const optional = (name: string, metavar: string, description: string) =>
@@ -59,6 +61,7 @@ export const train = Command.make(
     yield* checkOverlap(config)
     yield* checkStyle("rollout", config.rollout, config.style)
     if (dryRun) return yield* answer(given.json, config, () => printConfig(TrainingConfig, config).trimEnd())
+    if (config.policy !== "") yield* checkRoom(config)
     const policy =
       config.policy === ""
         ? makeSpark(
@@ -155,7 +158,13 @@ const newConfig = Effect.fnUntraced(function* ({ env, preset, ...given }: Given)
   }
   const settings = yield* settingsOf(given)
   const environments = env.length === 0 ? [] : fromObject({ environments: env })
-  return yield* resolveConfig(TrainingConfig, fromObject(presets[name]!), settings, environments)
+  const config = yield* resolveConfig(TrainingConfig, fromObject(presets[name]!), settings, environments)
+  const published = publishedPolicy(name)
+  if (published !== undefined && config.policy === "") {
+    const expected = `the folder of a policy to start from, which preset ${name} needs (published with ${published})`
+    return yield* new WrongInput({ field: "--policy", value: undefined, expected })
+  }
+  return config
 })
 
 /** A run goes on as it was begun; more updates and how it is carried out are all that may be new. */

@@ -114,9 +114,12 @@ describe("options of how lifecycles are lived", () => {
   it("reach the lifecycles", async () => {
     const trace = join(root, "options.jsonl")
     await json(
-      ...["simulate", "--env", "frozen-lake", "--policy", "scripted:random", "--lifecycles", "1", "--out", trace],
-      ...["--lifecycle.compression", "remove_think", "--lifecycle.tokenLimit", "700", "--lifecycle.rewardDecay", "0.5"],
-      ...["--set", "lifecycle.updateLength={zeroTokens: 3, fullTokens: 9, minTokens: 2}"]
+      ..."simulate --env frozen-lake --policy scripted:random --lifecycles 1".split(" "),
+      ..."--lifecycle.compression remove_think --lifecycle.tokenLimit 700 --lifecycle.rewardDecay 0.5".split(" "),
+      "--set",
+      "lifecycle.updateLength={zeroTokens: 3, fullTokens: 9, minTokens: 2}",
+      "--out",
+      trace
     )
     const [first] = readFileSync(trace, "utf8").split("\n")
     const { plan, steps } = JSON.parse(first!)

@@ -88,10 +88,8 @@ describe("the published suites", () => {
     const [own, none] = document.parts[0].evaluations
     expect(own.gain.success.mean).toBeGreaterThan(none.gain.success.mean)
     // The same as the evaluation on its own.
-    const alone = await json(
-      ...["scripted:careful", "--env", "frozen-lake-obscure:hard", "--packs", "6", "--pack-size", "8", "--seeds", "2"],
-      ...["--lifecycle.tokenLimit", "1500", "--context", "foreign"]
-    )
+    const same = "--packs 6 --pack-size 8 --seeds 2 --lifecycle.tokenLimit 1500 --context foreign"
+    const alone = await json("scripted:careful", "--env", "frozen-lake-obscure:hard", ...same.split(" "))
     expect(document.parts[0].evaluations[2].positions).toEqual(alone.positions)
   })
 

@@ -7,11 +7,18 @@
 Random adapters on the policy folders of `../transformer`, in the number types that such folders come in. `written-*` were
 written by constellate (`write.ts`) and are loaded here as anyone would load them. The reference computes in float64 from
 the numbers as they were stored.
+
+    venv/bin/python test/vectors/lora/make.py runs/adapted/checkpoints/2
+
+loads any other adapter folder, such as one that a run has written, with the base that it names, and prints what the library
+found in it and the log-probabilities of a row of tokens with and without it.
 """
 import json
 import pathlib
 import random
 import shutil
+import sys
+import warnings
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -101,9 +108,26 @@ def rounded(value):
     return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
-if __name__ == "__main__":
+def show(folder):
+    warnings.filterwarnings("error", message=".*adapter.*")  # The library warns of tensors that it misses or does not know.
+    config = json.loads((folder / "adapter_config.json").read_text())
+    base = AutoModelForCausalLM.from_pretrained(config["base_model_name_or_path"], dtype=torch.float64)
+    tokens = torch.arange(8)[None]
+    logprobs = lambda model: torch.log_softmax(model(tokens).logits[0, :-1], -1)[torch.arange(7), tokens[0, 1:]]
+    with torch.no_grad():
+        plain = logprobs(base)
+        model = PeftModel.from_pretrained(base, folder).double().eval()
+        adapted = logprobs(model)
+    found = {name: list(tensor.shape) for name, tensor in model.named_parameters() if "lora_" in name}
+    print(json.dumps({"adapters": len(found), "base": rounded(plain.tolist()), "adapted": rounded(adapted.tolist())}))
+
+
+if __name__ == "__main__" and len(sys.argv) > 1:
+    for folder in sys.argv[1:]:
+        show(pathlib.Path(folder))
+elif __name__ == "__main__":
     for name, (base, options, dtype) in cases.items():
         if options is not None:
             make(name, base, options, dtype)
     expected = {name: judge(name, base) for name, (base, _, _) in cases.items()}
-    (here / "expected.json").write_text(json.dumps(rounded(expected), indent=1) + "\n")
+    (here / "expected.json").write_text(json.dumps(rounded(expected), separators=(",", ":")) + "\n")

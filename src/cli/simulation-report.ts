@@ -4,11 +4,14 @@ import type { Lag } from "../actors/lag.ts"
 import type { Simulation } from "../actors/simulate.ts"
 import type { Standing } from "../actors/simulation-shards.ts"
 import type { Faults } from "../actors/tally.ts"
+import type { Operation } from "../environment.ts"
 import { count, progress } from "./progress.ts"
 
 /** A simulation that has come to its end. */
 export interface Simulated extends Omit<Simulation, "done"> {
   readonly environment: string
+  /** The operators around it; absent where there are none. */
+  readonly dynamics?: ReadonlyArray<Operation>
   readonly preset: string
   readonly policy: string
   readonly lifecycles: number
@@ -17,10 +20,12 @@ export interface Simulated extends Omit<Simulation, "done"> {
   readonly isolation: string
   readonly seed: number
   readonly seconds: number
+  readonly cpuSeconds: number
   readonly lifecyclesPerSecond: number
   readonly stepsPerSecond: number
   readonly tokensPerSecond: number
   readonly peakRssBytes: number
+  readonly rssBytesByTenth: ReadonlyArray<number>
   readonly eventLoopLagMillis: Lag
   /** Lifecycles that were known already. */
   readonly resumedAt?: number

@@ -52,7 +52,9 @@ export const runSimulation = Effect.fnUntraced(function* (run: SimulationRun) {
 
   let why: string | undefined
   const untraced = (error: unknown) => Effect.sync(() => void (why ??= text(error)))
+  let done = first
   const onTexts = (texts: LifecycleTexts) => {
+    if (texts.last) memory.look((done++ - first) / (lifecycles - first))
     const wait = why === undefined ? traces?.write(texts) : undefined
     return wait && Effect.catch(wait, untraced)
   }
@@ -67,6 +69,8 @@ export const runSimulation = Effect.fnUntraced(function* (run: SimulationRun) {
   const clock = yield* Clock.Clock
   const started = clock.currentTimeMillisUnsafe()
   const lag = measureLag()
+  const processor = process.cpuUsage()
+  const memory = measureMemory()
   const simulated = Effect.gen(function* () {
     if (policy !== undefined) {
       yield* showStandings(() => standingOf(tally), { lifecycles, packSize, concurrency })
@@ -83,10 +87,12 @@ export const runSimulation = Effect.fnUntraced(function* (run: SimulationRun) {
   })
   const { done: _done, lag: shardLag, ...result } = yield* Effect.scoped(simulated)
   if (traces !== undefined && why === undefined) yield* Effect.catch(traces.close, untraced)
+  const { system, user } = process.cpuUsage(processor)
   const seconds = (clock.currentTimeMillisUnsafe() - started) / 1000
   const rate = (amount: number) => (seconds > 0 ? amount / seconds : 0)
   return {
     environment: taskSet.environment.id,
+    ...(taskSet.environment.dynamics === undefined ? {} : { dynamics: taskSet.environment.dynamics }),
     preset: taskSet.preset,
     policy: setup.policy,
     lifecycles,
@@ -97,14 +103,36 @@ export const runSimulation = Effect.fnUntraced(function* (run: SimulationRun) {
     ...result,
     ...(why === undefined ? {} : { untraced: { lifecycles: lifecycles - traces!.written(), why } }),
     seconds,
+    cpuSeconds: (system + user) / 1e6,
     lifecyclesPerSecond: rate(lifecycles - first),
     stepsPerSecond: rate(result.steps - steps),
     tokensPerSecond: rate(result.tokens - tokens),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    rssBytesByTenth: memory.byTenth(),
     eventLoopLagMillis: largestLag([lag(), shardLag]),
     ...(resume ? { resumedAt: first } : {})
   } satisfies Simulated
 }, Effect.scoped)
+
+/** Resident memory while the lifecycles become known, on the average of each tenth of them. */
+const measureMemory = () => {
+  const tenths = Array.from({ length: 10 }, () => ({ sum: 0, looks: 0 }))
+  let last = 0
+  return {
+    /** `share` of the lifecycles that are known. Cheap enough to be called for each: it looks a few times a second. */
+    look: (share: number): void => {
+      const now = performance.now()
+      if (now - last < lookMillis) return
+      last = now
+      const tenth = tenths[Math.floor(10 * share)]!
+      tenth.sum += process.memoryUsage.rss()
+      tenth.looks++
+    },
+    /** 0 for a tenth that was over too soon. */
+    byTenth: (): ReadonlyArray<number> => tenths.map(({ looks, sum }) => (looks === 0 ? 0 : Math.round(sum / looks)))
+  }
+}
+const lookMillis = 100
 
 /** What a lifecycle in flight takes at least, as measured with environments of short texts: fiber, machines, packed episodes. */
 const bytesOfLifecycle = (packSize: number): number => 4096 + 2048 * packSize

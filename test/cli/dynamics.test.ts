@@ -100,6 +100,7 @@ describe("what is recorded", () => {
 
   it("lets a trace be replayed and gone on with", async () => {
     const whole = await json("simulate", ...many, "--lifecycles", "12")
+    expect(whole.dynamics).toEqual(dynamics)
     const lines = readFileSync(out, "utf8").split("\n")
     expect(JSON.parse(lines[0]!).plan.dynamics).toEqual(dynamics)
     expect(await json("replay", out)).toMatchObject({ lifecycles: 12, differences: [] })

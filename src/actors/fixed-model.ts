@@ -4,13 +4,11 @@
  */
 import { Effect } from "effect"
 import { cpu, type Device } from "../kernels/device.ts"
+import { largeModel } from "../kernels/model.ts"
 import { parameterCount } from "../kernels/transformer.ts"
 import type { Description } from "../policies/checkpoint.ts"
 import { storeWeights } from "../policies/weights.ts"
 import { makeModelWorkers } from "./model-workers.ts"
-
-/** From this many parameters on, workers of the processor would hold too much: one with more threads takes their place. */
-const largeModel = 50_000_000
 
 export interface FixedOptions {
   /** Model workers, or threads of one where the model is large and runs on the processor. */

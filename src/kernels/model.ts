@@ -21,6 +21,7 @@ import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
 import { type GraphOptions, gradientGraph, scoreGraph } from "./train.ts"
 import {
   type Parameter,
+  parameterCount,
   parameters,
   type StoredWeights,
   type TransformerConfig,
@@ -32,6 +33,12 @@ import {
 
 /** Padded lengths are multiples of this. Sums over keys run in blocks that this divides. */
 export const lengthGrid = 16
+
+/**
+ * From this many parameters on, stored weights stay as they are in their file. Arranged for speed they would lie in memory
+ * once for reading prompts and once for decoding, beside the file; small batches pay for that with half of their speed.
+ */
+export const largeModel = 50_000_000
 
 /** Padded tokens that are scored in one run: what stays in the processor's cache is fastest. */
 const scoredAtOnce = 1536
@@ -175,6 +182,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   /** What the flat vectors hold that callers hand in and get back. */
   const own = stored === undefined ? parameters(config) : []
   const trained = frozen === undefined ? own : adapterParameters(config, frozen.lora)
+  const large = parameterCount(config) >= largeModel
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
     const settings = sessionOptions(device, threads)
@@ -182,7 +190,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       sessions.get(name) ??
       (stored === undefined
         ? ort.InferenceSession.create(build(), settings)
-        : openBeside(stored, build(), name.startsWith("generate") ? settings : unarranged(settings)))
+        : openBeside(stored, build(), name.startsWith("generate") && !large ? settings : unarranged(settings)))
     sessions.set(name, known)
     return known
   }
@@ -192,7 +200,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     withAdapters(graph, stored === undefined ? weightInputs(graph, config) : weightsInFile(graph, config, stored))
 
   // The processor's products with rearranged weights know no other kernel for a single row.
-  const arranged = generateFrom === "constants" || stored !== undefined
+  const arranged = generateFrom === "constants" || (stored !== undefined && !large)
   const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */

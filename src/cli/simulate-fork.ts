@@ -17,17 +17,20 @@ import { resolveConfig, type Setting } from "./config.ts"
 import { restoreDynamics } from "./dynamics.ts"
 import { openEnvironment } from "./environments.ts"
 import { WrongInput } from "./failure.ts"
+import { openJudge } from "./judge.ts"
 import { answer } from "./output.ts"
 import { openPolicy, policyFields } from "./policy.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
 
+/** How the policy is talked to; its style is the trace's. */
+const { style: _style, ...talking } = policyFields
+
 const ForkConfig = Schema.Struct({
   concurrency: withDefault(Schema.Int.check(Schema.isGreaterThan(0)), 256),
   seed: withDefault(Schema.Int, 1),
-  thinking: policyFields.thinking,
-  remote: policyFields.remote
+  ...talking
 })
 
 export interface ForkOptions {
@@ -56,7 +59,7 @@ export const simulateFork = Effect.fnUntraced(function* (options: ForkOptions) {
     const expected = `nothing beside --fork, which takes all but ${Object.keys(ForkConfig.fields).join(", ")} from the trace`
     return yield* new WrongInput({ field, value, expected })
   }
-  const { concurrency, remote, seed, thinking } = yield* resolveConfig(ForkConfig, options.settings)
+  const { concurrency, seed, thinking, ...speech } = yield* resolveConfig(ForkConfig, options.settings)
   if (branches < 1) {
     return yield* new WrongInput({ field: "--branches", value: branches, expected: "an integer, at least 1" })
   }
@@ -71,8 +74,8 @@ export const simulateFork = Effect.fnUntraced(function* (options: ForkOptions) {
   const opened = yield* openPolicy(name, {
     environment,
     ...(name.startsWith("scripted:") || name.startsWith("openai:") ? {} : { style }),
-    ...(switched === undefined ? {} : { thinking: switched }),
-    ...(remote === undefined ? {} : { remote })
+    ...speech,
+    ...(switched === undefined ? {} : { thinking: switched })
   })
   const policy = { policy: name, ...(switched === undefined ? {} : { thinking: switched }) }
   const plans = Stream.map(Stream.range(1, branches), (branch): Plan =>
@@ -81,12 +84,12 @@ export const simulateFork = Effect.fnUntraced(function* (options: ForkOptions) {
 
   const document = yield* Effect.scoped(
     Effect.gen(function* () {
-      const layer = yield* Layer.build(opened)
-      const speaks = yield* Effect.provide(Policy, layer)
+      const speaks = yield* Effect.provide(Policy, yield* Layer.build(opened))
       if (speaks.style !== style) {
         const expected = `a policy that speaks ${style}, as the trace does, not ${speaks.style}`
         return yield* new WrongInput({ field: "--policy", value: name, expected })
       }
+      const judge = yield* openJudge("lifecycle", plan.settings, [environment])
       const files = yield* FileSystem.FileSystem
       const file = out === undefined ? undefined : yield* files.open(out, { flag: "wx" })
       const clock = yield* Clock.Clock
@@ -103,7 +106,7 @@ export const simulateFork = Effect.fnUntraced(function* (options: ForkOptions) {
           digest.add(lived)
           return file === undefined ? Effect.void : file.writeAll(encoder.encode(traceLines(lived, branch, policy)))
         }),
-        Effect.provide(layer)
+        Effect.provideService(Policy, judge === undefined ? speaks : { ...speaks, judge })
       )
       if (file !== undefined) yield* file.sync
       const seconds = (clock.currentTimeMillisUnsafe() - started) / 1000

@@ -48,16 +48,20 @@ export const makeRemote = Effect.fnUntraced(function* (
   const jitter = stream("remote", name)
   let dialect = fullDialect
   let warned = false
-  /** No request begins before: the pace of the rate limit, or what the server asked for. */
-  let notBefore = 0
+  /** No request begins before: what the server asked for, and the pace of the rate limit. */
+  let wanted = 0
+  let paced = 0
 
   const withoutKey = (text: string) =>
     key === undefined || Redacted.value(key) === "" ? text : text.replaceAll(Redacted.value(key), "[key]")
 
   const turn = Effect.gen(function* () {
-    const now = yield* Clock.currentTimeMillis
-    const begin = Math.max(now, notBefore)
-    if (options.requestsPerMinute > 0) notBefore = begin + 60_000 / options.requestsPerMinute
+    let now = yield* Clock.currentTimeMillis
+    // While one waits, the server may ask another to wait for longer.
+    for (; now < wanted; now = yield* Clock.currentTimeMillis) yield* Effect.sleep(wanted - now)
+    if (options.requestsPerMinute === 0) return
+    const begin = Math.max(now, paced)
+    paced = begin + 60_000 / options.requestsPerMinute
     if (begin > now) yield* Effect.sleep(begin - now)
   })
 
@@ -125,7 +129,7 @@ export const makeRemote = Effect.fnUntraced(function* (
           Math.min(longestPause, 1000 * options.backoffSeconds * 2 ** attempt) * (0.5 + jitter.uniform() / 2)
         attempt++
         const now = yield* Clock.currentTimeMillis
-        if (verdict.type === "trouble") notBefore = Math.max(notBefore, now + verdict.waitMillis)
+        if (verdict.type === "trouble") wanted = Math.max(wanted, now + verdict.waitMillis)
         yield* Effect.sleep(pause)
       }
     })

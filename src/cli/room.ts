@@ -1,11 +1,10 @@
 /** Whether a policy can be trained on this machine. */
 import { Effect } from "effect"
 import { totalmem } from "node:os"
-import { policyFolderOf } from "../actors/run-folder.ts"
 import type { TrainingConfig } from "../actors/training-config.ts"
 import { parameterCount } from "../kernels/transformer.ts"
-import { describeCheckpoint } from "../policies/checkpoint.ts"
 import { WrongInput } from "./failure.ts"
+import { describePolicyFolder } from "./policy.ts"
 
 /** Memory that this process may use. */
 const memoryBytes = (): number => {
@@ -20,7 +19,7 @@ export const trainingBytes = (parameters: number, adapters: boolean): number => 
 
 /** Refuses a policy that is too large to be trained here, before its weights are read. */
 export const checkRoom = Effect.fnUntraced(function* (config: TrainingConfig, memory = memoryBytes()) {
-  const { config: model } = yield* describeCheckpoint(yield* policyFolderOf(config.policy))
+  const { config: model } = yield* describePolicyFolder(config.policy)
   const parameters = parameterCount(model)
   const adapters = config.lora !== undefined
   const needed = trainingBytes(parameters, adapters)

@@ -4,7 +4,7 @@
  * A request carries its seed, so a lifecycle gets the same replies however often it had to ask: trouble that passes must
  * leave no trace at all in the digest.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
@@ -88,14 +88,29 @@ describe("a policy on a server", () => {
     }
   })
 
-  it("keeps the key to itself", async () => {
-    const faulty = await faultyProxy((await served).url, () => "dropped")
-    const out = join(root, "key.jsonl")
-    const { stderr } = await simulate(faulty.url, 2, "--out", out, "--remote.retries", "1", "--log-level", "all")
-    faulty.close()
-    expect(faulty.seen.every(({ authorization }) => authorization === `Bearer ${key}`)).toBe(true)
-    expect(readFileSync(out, "utf8") + stderr).not.toContain(key)
-    expect(stderr).toContain("trying again")
+  it("keeps the key to itself, whatever the server says of it: no output and no file has it", async () => {
+    const folder = mkdtempSync(join(root, "key-"))
+    const said: Array<string> = []
+    for (const fault of ["dropped", "401", "none"] as const) {
+      const faulty = await faultyProxy((await served).url, () => fault)
+      const files = ["--out", join(folder, `${fault}.jsonl`), "--rotate-mb", "0.001"]
+      const result = await simulate(faulty.url, 3, ...files, "--remote.retries", "1", "--log-level", "all")
+      const policy = `openai:org/tiny@${faulty.url}`
+      const more = ["--packs", "2", "--json", "--remote.retries", "0", ...parrot]
+      const evaluated = await runCommandLine("eval", policy, ...more)
+      faulty.close()
+      expect(faulty.seen.every(({ authorization }) => authorization === `Bearer ${key}`)).toBe(true)
+      said.push(JSON.stringify(result), result.stderr, evaluated.stdout, evaluated.stderr)
+    }
+    const parquet = ["--format", "parquet", "--out", join(folder, "none.parquet")]
+    expect((await runCommandLine("runs", "export", join(folder, "none.jsonl"), ...parquet)).code).toBe(0)
+    const files = readdirSync(folder)
+    expect(files.length).toBeGreaterThan(4)
+    for (const text of [...said, ...files.map((name) => readFileSync(join(folder, name), "latin1"))]) {
+      expect(text).not.toContain(key)
+    }
+    expect(said.join()).toContain("trying again")
+    expect(linesOf(join(folder, "401.jsonl"))[0].why).toContain("Incorrect API key provided: Bearer [key]")
   })
 
   it("says when a server gives no token ids, and is evaluated all the same", async () => {
@@ -108,6 +123,19 @@ describe("a policy on a server", () => {
     expect(stderr.match(/gives no token ids with log-probabilities: it can be simulated and evaluated/g)).toHaveLength(
       1
     )
+  })
+
+  it("is left alone for as long as it wants, by all that ask it", async () => {
+    const begun: Array<number> = []
+    const busy = await faultyProxy((await served).url, ({ number }) => {
+      begun.push(performance.now())
+      return number === 0 ? "busy" : "none"
+    })
+    const { lost } = await simulate(busy.url, 6, "--remote.concurrency", "1")
+    busy.close()
+    expect(lost).toBe(0)
+    // Retry-After in seconds; the clocks of two processes are not asked for more than this.
+    expect(begun[1]! - begun[0]!).toBeGreaterThanOrEqual(950)
   })
 
   it("is asked no more often than it may be", async () => {

@@ -117,6 +117,34 @@ describe("the endpoint", () => {
     expect(cut).toMatchObject({ finish_reason: "stop", message: { content: text.slice(0, text.indexOf(stop)) } })
   })
 
+  it("streams token ids, and up to a stop text, as it gives them at once", async () => {
+    const { chat, completions } = await client()
+    const text = (await chat.completions.create(question)).choices[0]!.message.content!
+    const asked = { ...question, ...withTokens, stop: text.slice(4, 6) }
+    const whole: any = await chat.completions.create(asked)
+    const chunks: Array<any> = await read(await chat.completions.create({ ...asked, stream: true }))
+    const pieces = chunks.flatMap(({ choices }) => choices)
+    expect(pieces.map(({ delta }) => delta.content ?? "").join("")).toBe(whole.choices[0].message.content)
+    expect(pieces.flatMap(({ token_ids }) => token_ids ?? [])).toEqual(whole.choices[0].token_ids)
+    expect(pieces.at(-1).finish_reason).toBe("stop")
+    const legacy = { model: "tiny", prompt: ["The agent", "A lake"], max_tokens: 6, seed: 1, logprobs: 0 }
+    const both: any = await completions.create(legacy)
+    const streamed: Array<any> = await read(await completions.create({ ...legacy, stream: true }))
+    for (const { index, logprobs, text } of both.choices) {
+      const own = streamed.flatMap(({ choices }) => choices.filter((choice: any) => choice.index === index))
+      expect(own.map((choice) => choice.text).join("")).toBe(text)
+      expect(own.flatMap((choice) => choice.logprobs.token_logprobs)).toEqual(logprobs.token_logprobs)
+      expect(own.flatMap((choice) => choice.logprobs.text_offset)).toEqual(logprobs.text_offset)
+    }
+  })
+
+  it("refuses a stream before it begins, with the status of the error", async () => {
+    const { chat } = await client()
+    const failure = await chat.completions.create({ ...question, stream: true, temperature: 9 }).catch((error) => error)
+    expect(failure).toBeInstanceOf(BadRequestError)
+    expect(failure).toMatchObject({ status: 400, param: "temperature" })
+  })
+
   it("forgets a request whose client has gone", async () => {
     const { chat } = await client()
     // So many that not all of them end at once.

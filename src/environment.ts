@@ -183,7 +183,11 @@ export interface Definition<O = any, K = any, T = any, A = any, D extends AnySta
   readonly knowledge: {
     /** JSON. Without a schema any JSON value is taken from a task file. */
     readonly schema?: Schema.Codec<K, any>
-    readonly sample: (rng: Rng, at: { readonly options: O; readonly packSize: number }) => K
+    /** `number` counts the packs of an evaluation or a simulation from 0, for data sets in a fixed order. */
+    readonly sample: (
+      rng: Rng,
+      at: { readonly options: O; readonly packSize: number; readonly number?: number | undefined }
+    ) => K
     /**
      * What of a sample holds at a position, where it does not stay the same: all that the other parts get, and what the
      * schema describes. Default: all of it, everywhere. The same object as long as nothing changes.

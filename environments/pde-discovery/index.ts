@@ -87,7 +87,7 @@ export default defineEnvironment({
   presets,
   knowledge: {
     schema: Knowledge,
-    sample: (rng, { options, packSize }) => drawKnowledge(rng, options, packSize),
+    sample: (rng, { number, options, packSize }) => drawKnowledge(rng, options, packSize, number),
     describe: ({ equation }) => `- f(u) = ${printed(equation as Equation)}`
   },
   task: {

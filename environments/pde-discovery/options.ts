@@ -26,6 +26,11 @@ export const Options = Schema.Struct({
     null,
     "The reaction's terms and signs in every pack, such as +u -u^3, instead of drawn ones of the family"
   ),
+  templateOrder: option(
+    Schema.Literals(["drawn", "fixed"]),
+    "drawn",
+    "Templates of an evaluation's packs: drawn, or those of the family one after the other and around"
+  ),
   terms: option(intRange(1, 4), [1, 2], "Fewest and most terms of a reaction, told to the agent"),
   stateLimit: option(positive(100), 3, "Values are clipped to this size; hidden equations stay below it"),
   initialModes: option(intRange(1, 8), [1, 2], "Fewest and most sine modes of an initial condition"),
@@ -52,7 +57,7 @@ export type Options = typeof Options.Type
 /** The published training and evaluation. */
 export const presets = {
   train: { family: "full_train", maxSteps: 6, pointBudget: 6 },
-  hard: { family: "full_eval_4000", maxSteps: 6, pointBudget: 6, terms: [1, 3] }
+  hard: { family: "full_eval_4000", maxSteps: 6, pointBudget: 6, templateOrder: "fixed", terms: [1, 3] }
 } as const
 
 const Coefficient = Schema.Finite.check(Schema.isBetween({ minimum: -1000, maximum: 1000 }))
@@ -85,10 +90,11 @@ const mostDraws = 128
 
 /**
  * One equation and an initial condition for each position, with amplitudes in equal bands up to the family's bound. The
- * equation is drawn again, template and coefficients, until no trajectory touches the state limit.
+ * equation is drawn again, template and coefficients, until no trajectory touches the state limit. `number` is the
+ * pack's in an evaluation, whose templates may have a fixed order.
  */
-export const drawKnowledge = (rng: Rng, options: Options, packSize: number): Knowledge => {
-  const { family, grid, initialModes, stateLimit, template, terms } = options
+export const drawKnowledge = (rng: Rng, options: Options, packSize: number, number?: number): Knowledge => {
+  const { family, grid, initialModes, stateLimit, template, templateOrder, terms } = options
   const templates = templatesOf(family, terms).filter(({ name }) => template === null || name === template)
   if (templates.length === 0) throw new Error(`family ${family} has no reaction of ${terms[0]} to ${terms[1]} terms`)
   const bound = amplitudeBound(family, stateLimit)
@@ -98,7 +104,8 @@ export const drawKnowledge = (rng: Rng, options: Options, packSize: number): Kno
     modes: Array.from({ length: rng.int(...initialModes) }, () => rng.normal())
   }))
   for (let draw = 0; draw < mostDraws; draw++) {
-    const { name, signs } = rng.pick(templates)
+    const isFixed = templateOrder === "fixed" && number !== undefined
+    const { name, signs } = isFixed ? templates[number % templates.length]! : rng.pick(templates)
     const coefficients = Object.entries(signs).map(([term, sign]) => [
       term,
       (sign * Math.round(between(rng, 50, 200))) / 100

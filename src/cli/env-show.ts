@@ -56,6 +56,7 @@ export const show = Command.make(
     yield* answer(json, document, () =>
       [
         `${environment.title} (${environment.id}), preset ${preset} of ${Object.keys(document.presets).join(", ")}`,
+        titled("Presets", stringify(document.presets, { lineWidth: 0 }).trim()),
         titled("Options", stringify(document.options, { lineWidth: 0 }).trim()),
         ...(document.dynamics === undefined
           ? []

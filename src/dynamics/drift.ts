@@ -39,9 +39,11 @@ export const withDrift = operator(
         ...inner,
         sample: (rng, drawn): ReadonlyArray<Phase> => {
           const phases: Array<Phase> = [{ from: 0, knowledge: inner.sample(rng, drawn) }]
+          // What comes anew has no place in the order of a data set.
+          const { number: _number, ...anew } = drawn
           for (let position = 1; position < drawn.packSize; position++) {
             const changes = rng.uniform() < rate || at.includes(position)
-            if (changes) phases.push({ from: position, knowledge: inner.sample(rng, drawn) })
+            if (changes) phases.push({ from: position, knowledge: inner.sample(rng, anew) })
           }
           return phases
         },

@@ -19,18 +19,22 @@ export const withNoisyFeedback = operator(
   "noisyFeedback",
   NoisyFeedback,
   ({ rate }) => rate > 0,
-  (environment, { rate }, key) =>
-    retold(environment, key, (turn) => (turn.event.rng.uniform() < rate ? lie(environment, turn) : null))
+  (environment, { rate }, key) => {
+    const { transition } = transitions(environment.machine)
+    return retold(environment, key, (turn) =>
+      turn.event.rng.uniform() < rate ? lie(environment, transition, turn) : null
+    )
+  }
 )
 
 const attempts = 8
 
 const lie = (
   environment: Environment,
+  transition: ReturnType<typeof transitions>["transition"],
   { after, before, event }: Parameters<Parameters<typeof retold>[2]>[0]
 ): Tale | null => {
   const { agents, chat, feedback, terse } = environment
-  const { transition } = transitions(environment.machine)
   const messages = [
     { role: "system", content: chat.system(before) },
     { role: "user", content: chat.user(before) }

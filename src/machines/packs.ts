@@ -76,6 +76,12 @@ export interface Pack {
   readonly task: (position: number) => unknown
 }
 
+/** Its place among the packs of an evaluation, by which its id ends. Training reads its packs in no order. */
+const numberOf = ({ id, phase }: Pick<Pack, "id" | "phase">): number | undefined => {
+  const digits = phase === "eval" ? /-(\d{7,})$/.exec(id)?.[1] : undefined
+  return digits === undefined ? undefined : Number(digits)
+}
+
 /** What a pack draws from: the stream of its seed for one purpose. */
 export type PackStream = (purpose: "knowledge" | "task", environmentPosition: number) => Rng
 
@@ -87,7 +93,7 @@ export const makePack = (pack: Omit<Pack, "knowledge" | "task" | "size">, stream
   let sampled: { readonly knowledge: unknown } | undefined
   const knowledge = (loopPosition = 0) => {
     const { at, sample } = environment.knowledge
-    sampled ??= { knowledge: sample(stream("knowledge", 0), { options, packSize: size }) }
+    sampled ??= { knowledge: sample(stream("knowledge", 0), { options, packSize: size, number: numberOf(pack) }) }
     return at === undefined ? sampled.knowledge : at(sampled.knowledge, environmentPositions[loopPosition]!)
   }
   const task = (loopPosition: number) => {

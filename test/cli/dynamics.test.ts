@@ -94,6 +94,47 @@ describe("environment.dynamics", () => {
   })
 })
 
+describe("faults on purpose", () => {
+  const few = [...lake, "--policy", "scripted:careful", "--lifecycles", "20", "--pack-size", "2"]
+
+  it("are lost lifecycles, counted as errors, and repeatable", async () => {
+    const faults = set("[{faults: {throws: 0.1}}]")
+    const first = await json("simulate", ...few, ...faults)
+    expect(first.outcomes.error).toBeGreaterThan(0)
+    expect(first.lost).toBe(first.outcomes.error)
+    expect(first.deterministic).toBe(true)
+    expect((await json("simulate", ...few, ...faults)).digest).toBe(first.digest)
+  })
+
+  it("that hang longer than a call may take are timeouts, and not repeatable", async () => {
+    const faults = set("[{faults: {hangs: 0.05, hangMillis: 200}}]")
+    const { deterministic, outcomes } = await json(
+      "simulate",
+      ...few,
+      ...faults,
+      "--set",
+      "lifecycle.environmentSeconds=0.15"
+    )
+    expect(outcomes.timeout).toBeGreaterThan(0)
+    expect([outcomes.error, deterministic]).toEqual([0, false])
+  })
+
+  it("are tried again where it counts who survives", async () => {
+    const args = [
+      "eval",
+      "scripted:careful",
+      ...lake,
+      "--packs",
+      "40",
+      "--pack-size",
+      "2",
+      ...set("[{faults: {throws: 0.05}}]")
+    ]
+    const { positions } = await json(...args)
+    expect(positions[1].episodes).toBeGreaterThan(36)
+  })
+})
+
 describe("what is recorded", () => {
   const out = join(folder, "traces.jsonl")
   const many = [...lake, "--policy", "scripted:careful", "--pack-size", "3", "--config", config, "--out", out]

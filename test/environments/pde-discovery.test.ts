@@ -29,6 +29,7 @@ import {
   isStable,
   measure
 } from "../../environments/pde-discovery/simulation.ts"
+import { freshPacks } from "../../src/actors/rollout.ts"
 import { stream } from "../../src/kernels/random.ts"
 import { answering, curve, lifecycle, mean, optionsOf, restored } from "./chat-play.ts"
 
@@ -469,6 +470,19 @@ describe("draws", () => {
         expect(bands.toSorted((a: number, b: number) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
       }
     }
+  })
+
+  it("the packs of an evaluation take the unseen templates in a fixed order, those of training draw them", () => {
+    const options = optionsOf(pde, pde.presets["hard"])
+    const packs = (phase: "eval" | "train", first: number, count: number) =>
+      freshPacks({ id: 0, environment: pde, options }, { phase, baseSeed: 1, epoch: 0, count, size: 2, first })
+    const templates = (of: ReturnType<typeof packs>) => of.map((pack) => (pack.knowledge() as any).template)
+    const inOrder = families.full_eval_4000.map(({ name }) => name)
+    expect(templates(packs("eval", 0, 50))).toEqual([...inOrder, ...inOrder])
+    expect(templates(packs("eval", 77, 1))).toEqual([inOrder[2]])
+    expect(templates(packs("train", 0, 25))).not.toEqual(inOrder)
+    const equations = packs("eval", 0, 50).map((pack) => JSON.stringify((pack.knowledge() as any).equation))
+    expect(new Set(equations).size).toBe(50)
   })
 
   it("a family without reactions of the allowed size is refused", () => {

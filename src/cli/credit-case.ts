@@ -7,6 +7,7 @@
 import { Effect, FileSystem, Schema, SchemaIssue } from "effect"
 import { LineCounter, parseDocument } from "yaml"
 import { causal } from "../kernels/credit/causal.ts"
+import { counterfactual } from "../kernels/credit/counterfactual.ts"
 import { CreditError, type Credit } from "../kernels/credit/estimator.ts"
 import { grpo } from "../kernels/credit/grpo.ts"
 import { recLoss } from "../kernels/credit/rec-loss.ts"
@@ -37,7 +38,8 @@ const Experience = Schema.Struct({
   taskset: Schema.Int,
   kind: Schema.Literals(["solve", "update"]),
   index: Schema.Int,
-  taskRewards: Schema.Array(Reward)
+  taskRewards: Schema.Array(Reward),
+  fork: Schema.optionalKey(Schema.String)
 })
 
 /** Options are checked by the estimators themselves. */
@@ -76,6 +78,13 @@ const shapes = {
     experiences: Schema.Array(Experience),
     expected: Schema.optionalKey(ExpectedCredit)
   }),
+  counterfactual: Schema.Struct({
+    id: Schema.String,
+    mode: Schema.Literal("counterfactual"),
+    options: Options,
+    experiences: Schema.Array(Experience),
+    expected: Schema.optionalKey(ExpectedCredit)
+  }),
   grpo: Schema.Struct({
     id: Schema.String,
     mode: Schema.Literal("grpo"),
@@ -102,7 +111,7 @@ const shapes = {
 }
 export type Case = (typeof shapes)[keyof typeof shapes]["Type"]
 
-const Mode = Schema.Struct({ mode: Schema.Literals(["causal", "grpo", "rec"]) })
+const Mode = Schema.Struct({ mode: Schema.Literals(["causal", "counterfactual", "grpo", "rec"]) })
 
 /** A case file, decoded; `at` answers where something in it stands, for messages. */
 export interface CaseFile {
@@ -239,9 +248,19 @@ const scoreLoss = (given: RecCase, close: Close): Result => {
   return { id: given.id, loss, clipFraction, gradient: rows, matches }
 }
 
+const creditOf = (given: CreditCase): Credit => {
+  switch (given.mode) {
+    case "causal":
+      return causal(given.experiences, given.options)
+    case "counterfactual":
+      return counterfactual(given.experiences, given.options)
+    case "grpo":
+      return grpo(given.experiences, given.options)
+  }
+}
+
 const scoreCredit = (given: CreditCase, close: Close): Result => {
-  const credit =
-    given.mode === "causal" ? causal(given.experiences, given.options) : grpo(given.experiences, given.options)
+  const credit = creditOf(given)
   return {
     id: given.id,
     ...credit,

@@ -50,7 +50,8 @@ const given = {
 describe("credit score", () => {
   it.live.each([
     ["credit-assignment", 40],
-    ["rec-loss", 4]
+    ["rec-loss", 4],
+    ["counterfactual-credit", 2]
   ] as const)("matches every case of %s.json", ([name, cases]) =>
     inFolder(() =>
       Effect.gen(function* () {

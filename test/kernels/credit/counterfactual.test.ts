@@ -10,6 +10,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { causal, published } from "../../../src/kernels/credit/causal.ts"
 import { counterfactual } from "../../../src/kernels/credit/counterfactual.ts"
+import { fuzzOne } from "../../../src/kernels/credit/fuzz/fuzz.ts"
 import { CreditError, type Experience } from "../../../src/kernels/credit/estimator.ts"
 
 const episode = (
@@ -193,4 +194,12 @@ describe("everything else", () => {
       { seed: 1, numRuns: 30 }
     )
   })
+})
+
+it("without branches breaks no law that any sound estimator obeys", () => {
+  for (const hostile of [false, true]) {
+    const options = { mode: "causal", claimed: false, hostile, seed: 1 } as const
+    const numbers = Array.from({ length: 60 }, (_, number) => number)
+    expect(numbers.flatMap((number) => fuzzOne(number, counterfactual, options) ?? [])).toEqual([])
+  }
 })

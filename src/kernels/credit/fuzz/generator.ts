@@ -138,6 +138,8 @@ const drawTraits = (rng: Stream): Traits => {
       (rng, reward) => Math.max(1, Math.round(40 / (1 + Math.exp(-4 * reward)))),
       (rng) => rng.int(0, 2),
       (rng) => 10 ** rng.int(0, 9),
+      // Sums of scores within some billionths of 0: about where they count as 0.
+      (rng) => 1e9 + rng.int(0, 8),
       constant(0)
     ]),
     flags: rng.pick(["none", "none", "none", "none", "own", "run", "one", "all"] as const),

@@ -95,11 +95,11 @@ export const causalBy = (
   const cast = ballots()
   const returns = new Float64Array(kept.length)
   const cuts = kept.map((experience, i) => {
-    const { among, tasks } = compare?.(experience) ?? { among: experience.pack, tasks: experience.taskRewards.length }
-    const value = (returns[i] = returnOf(experience, options, tasks))
+    const other = compare?.(experience)
+    const value = (returns[i] = returnOf(experience, options, other?.tasks))
     if (!Number.isFinite(value))
       refuse(experience.id, "return", value, "a finite number: the rewards are too large to add")
-    return cast(experience, value, among)
+    return cast(experience, value, other?.among)
   })
 
   const scored: Array<{ id: string; return: number; baseline: number; score: number; advantage: number }> = []

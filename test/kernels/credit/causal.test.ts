@@ -8,7 +8,7 @@
  * 5. What no credit can be computed from is refused by name.
  */
 import { describe, expect, it } from "vitest"
-import { causal, published, type CausalOptions } from "../../../src/kernels/credit/causal.ts"
+import { causal, causalDefaults, published, type CausalOptions } from "../../../src/kernels/credit/causal.ts"
 import type { Experience } from "../../../src/kernels/credit/estimator.ts"
 import { returnRewards } from "../../../src/kernels/credit/return-rewards.ts"
 
@@ -41,6 +41,22 @@ const row = (experiences: ReadonlyArray<Experience>, options: Partial<CausalOpti
   Object.fromEntries(causal(experiences, options).experiences.map(({ id, ...numbers }) => [id, numbers]))
 
 describe("causal", () => {
+  it("has the specification's defaults, and what all published runs use", () => {
+    expect(causalDefaults).toEqual({
+      returns: "mean",
+      window: -1,
+      gamma: 1,
+      redTemperature: null,
+      redAdaptive: false,
+      redLevel: "batch",
+      advantageShift: false,
+      baseline: "group-mean",
+      redStrict: false,
+      dropZeroScores: false
+    })
+    expect(published).toEqual({ ...causalDefaults, redAdaptive: true })
+  })
+
   it("computes the worked example of the specification", () => {
     const rows = row(worked)
     const table = Object.entries(rows).map(([id, { return: value, baseline, score }]) => [id, value, baseline, score])

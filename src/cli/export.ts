@@ -14,7 +14,7 @@ import { answer, json } from "./output.ts"
 import { type BatchJournal, journalsAt, openRecords, type RunJournals } from "./run-records.ts"
 
 /** The journal of a batch lacks lifecycles: the run was stopped while it lived them. */
-class IncompleteBatch extends Schema.TaggedError<IncompleteBatch>()("IncompleteBatch", {
+export class IncompleteBatch extends Schema.TaggedError<IncompleteBatch>()("IncompleteBatch", {
   file: Schema.String,
   lifecycle: Schema.String
 }) {

@@ -50,7 +50,7 @@ const measure = async (environment: Environment, options: object, agent: keyof A
   const taskSet = {
     id: 0,
     environment,
-    options: Schema.decodeUnknownSync(environment.options)({ ...environment.presets["train"], ...options })
+    options: Schema.decodeSync(environment.options)({ ...environment.presets["train"], ...options })
   }
   const { gain, mean, policy, positions } = await Effect.runPromise(
     evaluate(taskSet, {

@@ -28,6 +28,11 @@ export const lifecycleFields = {
     defaultSettings.onParseFailure,
     "What becomes of the context when an update reply can't be read: it is lost, or kept"
   ),
+  updateExample: withDefault(
+    Schema.Boolean,
+    false,
+    "Show an example of its form in the prompt of an update, in chat style"
+  ),
   updatePenalty: withDefault(
     notNegative,
     defaultSettings.updatePenalty.coefficient,
@@ -61,7 +66,7 @@ export type LifecycleConfig = typeof LifecycleConfig.Type
 
 export const lifecycleSettings = (config: LifecycleConfig, temperature: number): Settings => {
   const { compression, environmentSeconds, judge, maxSteps, maxTokens, onParseFailure, replySeconds } = config
-  const { rewardDecay, tokenLimit, updateLength, updatePenalty } = config
+  const { rewardDecay, tokenLimit, updateExample, updateLength, updatePenalty } = config
   return {
     ...defaultSettings,
     temperature,
@@ -70,6 +75,7 @@ export const lifecycleSettings = (config: LifecycleConfig, temperature: number):
     maxSteps,
     compression,
     onParseFailure,
+    ...(updateExample ? { updateExample } : {}),
     updatePenalty: { coefficient: updatePenalty, ...(updateLength === undefined ? {} : { length: updateLength }) },
     rewardDecay,
     ...(judge === undefined ? {} : { judge }),

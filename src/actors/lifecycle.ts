@@ -5,7 +5,7 @@
  * Faults are data. An environment that throws, breaks a promise or takes too long, and a policy that fails or does not
  * answer in time, end the lifecycle with an episode whose outcome is `error` or `timeout`; its reward means nothing.
  */
-import { Clock, Effect, Exit, Option, Result } from "effect"
+import { Clock, Effect, Exit, Result } from "effect"
 import type { EpisodeKind, Outcome, Rng } from "../environment.ts"
 import { type Name, streams } from "../kernels/random.ts"
 import { agent, type AgentSnapshot, outcomeOf, type Said } from "../machines/agent.ts"
@@ -15,9 +15,10 @@ import { branchName, type Fork, isBefore } from "../machines/fork.ts"
 import { type Fault, lifecycle, type LifecycleEvent, type Settings, wantedEpisode } from "../machines/lifecycle.ts"
 import type { Pack } from "../machines/packs.ts"
 import { totalReward } from "../machines/reward.ts"
-import { beginSolve, judgeAbout, type Solve, takeSolveReply } from "../machines/solve.ts"
+import { beginSolve, type Solve, takeSolveReply } from "../machines/solve.ts"
 import { beginUpdate, takeUpdateReply } from "../machines/update.ts"
 import { Policy, type PolicyError } from "../policies/policy.ts"
+import { judged } from "./judging.ts"
 
 /** A lifecycle to be lived. */
 export interface Plan {
@@ -122,7 +123,13 @@ const solve = function* (life: Life, position: number) {
       return takeSolveReply(solve, pack, settings, said, rng)
     },
     contextAfter: () => context,
-    askJudge: (solve, said) => judged(life, solve, said, position)
+    askJudge: (solve, said) => {
+      const { judge } = life.policy
+      if (judge === undefined) return undefined
+      const { forks = [] } = life.plan
+      const streamOf = streams(...streamName(life.plan, forks.length), "judge")
+      return judged(judge, solve, said, { pack, settings, rngOf: (call) => streamOf(position, call) })
+    }
   })
   if (state instanceof Lost) return goOn(life, { type: "lost" })
   life.solved = state
@@ -278,47 +285,6 @@ const ask = (
       Effect.succeed(new Lost(error.by ?? "policy", error.outcome ?? "error", error.reason))
     )
   )
-}
-
-/** Most times that a judge is asked about one reply, and the pauses in between. */
-const mostTries = 6
-const pauseMillis = (tries: number): number => 500 * 2 ** tries
-
-/**
- * Asks the judge until what it says can be read; after that its judgement is null. A reply that was recorded with its
- * judgement, and one that needs none, stays as it is.
- */
-const judged = (life: Life, solve: Solve, said: Said, position: number): Effect.Effect<Said> | undefined => {
-  const { plan, policy } = life
-  const { pack, settings } = plan
-  const { judge } = policy
-  if (judge === undefined || said.judgement !== undefined) return undefined
-  const messages = Result.getOrElse(
-    Result.try(() => judgeAbout(solve, pack, settings, said)),
-    // The environment will say itself what is wrong when it gets the reply.
-    () => undefined
-  )
-  if (messages === undefined) return undefined
-  const streamOf = streams(...streamName(plan, plan.forks?.length ?? 0), "judge")
-  const step = solve.agent.context.steps.length
-  return Effect.gen(function* () {
-    for (let tries = 0; tries < mostTries; tries++) {
-      if (tries > 0) yield* Effect.sleep(pauseMillis(tries))
-      const replied = yield* judge({
-        kind: "solve",
-        messages,
-        previous: undefined,
-        context: "",
-        knowledge: undefined,
-        rng: streamOf(position, mostTries * step + tries),
-        temperature: 1,
-        maxTokens: settings.maxTokens
-      }).pipe(Effect.timeoutOption(settings.replyMillis), Effect.orElseSucceed(Option.none))
-      const text = Option.getOrUndefined(replied)?.text
-      if (text !== undefined && pack.environment.judge!.read(text) !== undefined) return { ...said, judgement: text }
-    }
-    return { ...said, judgement: null }
-  })
 }
 
 /** Calls into the environment: what it throws and how long it takes becomes data. */

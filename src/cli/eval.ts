@@ -1,57 +1,23 @@
 /** `constellate eval`: success and reward by position. */
-import { Clock, Context, Effect, FileSystem, Layer, Option, Schema } from "effect"
+import { Context, Effect, FileSystem, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { writeDurably } from "../actors/durable-file.ts"
-import { contextControls, evaluate as evaluateTaskSet, type Evaluation, lifecyclesOf } from "../actors/evaluate.ts"
+import { evaluate as evaluateTaskSet, type Evaluation, lifecyclesOf } from "../actors/evaluate.ts"
+import { lifecycleSettings } from "../actors/lifecycle-config.ts"
 import type { Interval } from "../kernels/statistics.ts"
-import type { Lifecycle } from "../machines/episode.ts"
-import { strategies } from "../machines/packs.ts"
 import { Policy } from "../policies/policy.ts"
 import { resolveConfig, type Setting, settingOptions, settingsOf } from "./config.ts"
 import { type Chosen, envs, openTaskSet } from "./environments.ts"
-import { UnknownName, WrongInput } from "./failure.ts"
-import { LifecycleConfig, lifecycleSettings } from "../actors/lifecycle-config.ts"
+import { EvalConfig, type Given, onePack, type Outcome, policyOptionsOf, reporter } from "./eval-config.ts"
+import { bySuite } from "./eval-suite.ts"
+import { WrongInput } from "./failure.ts"
 import { checkStyle, openJudge } from "./judge.ts"
 import { answer, json, table } from "./output.ts"
-import { openPolicy, policyFields, policyIdentity } from "./policy.ts"
-import { progress } from "./progress.ts"
-import { lifecyclesOfSuite, runSuite } from "./suite.ts"
-import { evaluationPage, type Reported, reportText } from "./suite-report.ts"
-import { type Suite, type SuiteName, suiteNames, suites } from "./suites.ts"
-import { packingFields, packTasks, readTaskFile, type TaskFile } from "./task-packs.ts"
-
-const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
-  schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
-
-const count = (description: string) => Schema.Int.check(Schema.isGreaterThan(0)).annotate({ description })
-
-const EvalConfig = Schema.Struct({
-  packs: Schema.optionalKey(count("Packs for each seed; default 128, all of --tasks, or what the suite has")),
-  packSize: Schema.optionalKey(count("Tasks of a pack; default 8, or what the file of --tasks has")),
-  strategy: withDefault(
-    Schema.Literals(strategies).annotate({ description: "Packs: cod (default), ralph-sample or ralph-full" }),
-    "cod"
-  ),
-  ...packingFields,
-  context: withDefault(
-    Schema.Literals(contextControls).annotate({
-      description: "Context in force: own (default), none, foreign or oracle"
-    }),
-    "own"
-  ),
-  temperature: withDefault(
-    Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).annotate({ description: "Of sampling; default 1" }),
-    1
-  ),
-  seed: withDefault(Schema.Int.annotate({ description: "First seed; default 1" }), 1),
-  seeds: Schema.optionalKey(count("How many seeds, their packs pooled; default 1, of suites 3")),
-  concurrency: withDefault(count("Lifecycles in flight; default 256"), 256),
-  ...policyFields,
-  lifecycle: LifecycleConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
-})
-
-type EvalConfig = typeof EvalConfig.Type
+import { openPolicy } from "./policy.ts"
+import { evaluationPage, isPage, type Reported } from "./suite-report.ts"
+import { suiteNames } from "./suites.ts"
+import { packTasks, readTaskFile, type TaskFile } from "./task-packs.ts"
 
 const optional = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
@@ -105,124 +71,11 @@ export const evaluate = Command.make(
 
 export const evalCommand = evaluate
 
-interface Given {
-  readonly policy: string
-  readonly env: ReadonlyArray<string>
-  readonly tasks: Option.Option<string>
-  readonly suite: Option.Option<string>
-  readonly out: Option.Option<string>
-}
-
-/** What is written and printed at the end. */
-interface Outcome {
-  readonly document: unknown
-  readonly text: string
-  readonly page: Reported
-}
-
 const write = Effect.fnUntraced(function* (out: string, { document, page }: Outcome) {
   const files = yield* FileSystem.FileSystem
   if (isPage(out)) return yield* files.writeFileString(out, evaluationPage(page))
   yield* writeDurably(join(out, "suite.json"), `${JSON.stringify(document, null, 2)}\n`)
   yield* writeDurably(join(out, "report.html"), evaluationPage(page))
-})
-
-const isPage = (out: string): boolean => out.endsWith(".html")
-
-/** What may be said beside `--suite`, which fixes the rest. */
-const mayAccompanySuite = [
-  "packs",
-  "seed",
-  "seeds",
-  "concurrency",
-  "style",
-  "thinking",
-  "device",
-  "remote",
-  "lifecycle.replySeconds",
-  "lifecycle.environmentSeconds"
-]
-
-const bySuite = Effect.fnUntraced(function* (
-  { env, out, policy, tasks }: Given,
-  name: string,
-  settings: ReadonlyArray<Setting>,
-  config: EvalConfig
-) {
-  const suite: Suite | undefined = suites[name as SuiteName]
-  if (!suiteNames.includes(name as SuiteName)) {
-    return yield* new UnknownName({ kind: "suite", name, valid: suiteNames })
-  }
-  const refused =
-    env.length > 0
-      ? "--env"
-      : Option.isSome(tasks)
-        ? "--tasks"
-        : settings
-            .map(({ path }) => path.join("."))
-            .find((key) => !mayAccompanySuite.some((known) => key === known || key.startsWith(`${known}.`)))
-  if (refused !== undefined) {
-    const expected = `nothing beside --suite, which fixes it; ${mayAccompanySuite.join(", ")} may be set`
-    return yield* new WrongInput({ field: refused, value: "given", expected })
-  }
-  const { maxTokens, temperature, tokenLimit } = suite
-  const { concurrency, lifecycle, packs = suite.packs, seed, seeds = 3 } = config
-  if (packs < 2) return yield* onePack(packs)
-  const report = yield* reporter(`suite ${name}`, lifecyclesOfSuite(suite, packs, seeds))
-  const folder = Option.getOrUndefined(out)
-  const parts = yield* runSuite({
-    name,
-    suite,
-    policy: yield* policyIdentity(policy),
-    policyOptions: policyOptionsOf(config),
-    settings: lifecycleSettings({ ...lifecycle, maxTokens, tokenLimit }, temperature),
-    packs,
-    seed,
-    seeds,
-    concurrency,
-    folder: folder === undefined || isPage(folder) ? undefined : folder,
-    onLifecycle: (part, lifecycle) => report(lifecycle, part)
-  })
-  const reduced = packs < suite.packs || seeds < 3
-  const seedsInWords = seeds === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + seeds - 1}`
-  const page: Reported = {
-    title: `suite ${name}, ${suite.title}`,
-    policy,
-    parts,
-    notes: [
-      `${packs} packs of ${suite.packSize} for each of ${seedsInWords}; ${
-        suite.packSeeds === "stable" ? "the same packs for every seed" : "each seed with packs of its own"
-      }; temperature ${temperature}, replies of at most ${maxTokens} tokens, told to stay within ${tokenLimit}.`,
-      ...(reduced ? [`Reduced: the suite has ${suite.packs} packs and at least 3 seeds.`] : [])
-    ],
-    command: `constellate eval ${policy} --suite ${name} --packs ${packs} --seed ${seed} --seeds ${seeds}`
-  }
-  const { packSeeds, packSize } = suite
-  const document = {
-    suite: name,
-    policy,
-    packs,
-    packSize,
-    packSeeds,
-    seed,
-    seeds,
-    temperature,
-    maxTokens,
-    tokenLimit,
-    reduced,
-    parts
-  }
-  return { document, page, text: reportText(page) } satisfies Outcome as Outcome
-})
-
-const onePack = (packs: number) =>
-  new WrongInput({ field: "packs", value: packs, expected: "at least 2, to have another pack" })
-
-const policyOptionsOf = ({ device, remote, style, thinking }: EvalConfig) => ({
-  ...(device === undefined ? {} : { device }),
-  ...(remote === undefined ? {} : { remote }),
-  ...(style === undefined ? {} : { style }),
-  ...(thinking === undefined ? {} : { thinking })
 })
 
 const byEnvironment = Effect.fnUntraced(function* (given: Given, settings: ReadonlyArray<Setting>, config: EvalConfig) {
@@ -314,20 +167,6 @@ const evaluateOn = Effect.fnUntraced(function* (source: Chosen | TaskFile, polic
     judge === undefined ? asked : { ...asked, judge }
   )
   return { ...evaluation, preset }
-})
-
-/** Says where the evaluation stands, once it has lasted two seconds. */
-const reporter = Effect.fnUntraced(function* (stage: string, total: number) {
-  const clock = yield* Clock.Clock
-  const { report } = yield* progress()
-  const started = clock.currentTimeMillisUnsafe()
-  let done = 0
-  return (lifecycle: Lifecycle, part?: string) => {
-    if (lifecycle.attempt === 0) done++
-    return clock.currentTimeMillisUnsafe() - started < 2000
-      ? Effect.void
-      : report({ stage, done, total, unit: "lifecycle", ...(part === undefined ? {} : { details: [part] }) })
-  }
 })
 
 /** For people: a line a position, with a bar of twenty cells. */

@@ -28,7 +28,7 @@ export const openJudge = Effect.fnUntraced(function* (
 /** Refuses lifecycle options that mean nothing in a style. */
 export const checkStyle = Effect.fnUntraced(function* (
   key: string,
-  { compression, judge, tokenLimit }: Pick<LifecycleConfig, "compression" | "judge" | "tokenLimit">,
+  { compression, judge, tokenLimit, updateExample }: LifecycleConfig,
   style: Style
 ) {
   if (style === "chat") return
@@ -37,9 +37,11 @@ export const checkStyle = Effect.fnUntraced(function* (
       ? { field: "compression", value: compression }
       : tokenLimit !== 0
         ? { field: "tokenLimit", value: tokenLimit }
-        : judge !== undefined
-          ? { field: "judge", value: judge }
-          : undefined
+        : updateExample
+          ? { field: "updateExample", value: updateExample }
+          : judge !== undefined
+            ? { field: "judge", value: judge }
+            : undefined
   if (given === undefined) return
   const { field, value } = given
   return yield* new WrongInput({ field: `${key}.${field}`, value, expected: "nothing in terse style" })

@@ -26,6 +26,9 @@ export interface Reported {
   readonly parts: ReadonlyArray<Part>
 }
 
+/** A report is a page by itself, or what a folder holds. */
+export const isPage = (out: string): boolean => out.endsWith(".html")
+
 const share = (value: number | null): string => (value === null ? "-" : value.toFixed(3))
 
 const interval = ({ high, low, mean }: Interval): string =>

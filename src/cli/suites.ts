@@ -1,6 +1,7 @@
 /** The published evaluation suites by name (evaluation specification, section 2). */
 import { families } from "../../environments/pde-discovery/families.ts"
 import type { PackSeeds } from "../actors/rollout.ts"
+import type { Compression } from "../machines/lifecycle.ts"
 import type { Strategy } from "../machines/packs.ts"
 
 /** One environment of a suite. Its values are those of the preset. */
@@ -26,6 +27,10 @@ export interface Suite {
   readonly maxTokens: number
   /** What the agent is told to stay within. */
   readonly tokenLimit: number
+  /** Of replies in later prompts; default all of them. */
+  readonly compression?: Compression
+  /** Thinking switch of policies that have one; default their own. */
+  readonly thinking?: boolean
 }
 
 const cod = (env: string): SuitePart => ({ env, strategy: "cod" })
@@ -61,6 +66,14 @@ export const suites = {
     parts: [cod("frozen-lake-obscure:hard"), cod("alchemy:hard"), cod("terminal:eval")]
   },
   "27b": { ...large, title: "PDE Discovery, Optimal Control and Grid Navigation, each in a harder variant" },
+  "27b-api": {
+    ...large,
+    title: "as 27b, with the longer replies and the thinking that models on servers were given",
+    maxTokens: 8000,
+    tokenLimit: 8000,
+    compression: "remove_think",
+    thinking: true
+  },
   ralph: {
     ...small,
     title: "one task eight times over, contexts in between",

@@ -22,6 +22,8 @@ export interface Settings {
   readonly compression: Compression
   /** What becomes of the context when a reply of an update episode cannot be read. */
   readonly onParseFailure: "fallback" | "keep"
+  /** Prompts of update episodes show an example of their form, in `chat` style; absent: they do not. */
+  readonly updateExample?: boolean
   readonly updatePenalty: UpdatePenalty
   /** Of the total reward. */
   readonly rewardDecay: number

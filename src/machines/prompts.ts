@@ -82,8 +82,16 @@ export const chatTrajectory = (
 export const terseTrajectory = (messages: ReadonlyArray<Message>, lastReply: string): string =>
   words(...messages.slice(1).map((message) => message.content), lastReply)
 
-export const chatUpdateSystem = (tokenLimit: number | undefined): string =>
-  blocks(updateInstructions, tokenLimit === undefined ? "" : stayWithin(tokenLimit))
+export const chatUpdateSystem = (tokenLimit: number | undefined, example = false): string =>
+  blocks(updateInstructions, example ? updateExample : "", tokenLimit === undefined ? "" : stayWithin(tokenLimit))
+
+/** The delimiters stand in it as they are to be written; nobody parses prompts. */
+const updateExample = `## Example
+The lamp went on with the second switch, which the earlier hints gave to the fan. The rest agrees with them.
+${hintsBlock.start}
+- Switch 2 works the lamp (seen), switch 1 probably the fan.
+- Try one switch at a time: two at once tell nothing.
+${hintsBlock.end}`
 
 const updateInstructions = blocks(
   `You are an agent that works through a sequence of different but related tasks in one environment, and you learn as you go. Your only job now is to update your hints: the short text that you will be given, instead of a memory, with every later task.`,

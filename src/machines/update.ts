@@ -16,13 +16,13 @@ export interface Update {
 
 /** `context` is the one that was in force during the solve episode. */
 export const beginUpdate = (pack: Pack, settings: Settings, solve: Solve, context: string): Update => {
-  const { style, tokenLimit } = settings
+  const { style, tokenLimit, updateExample } = settings
   const walked = trajectory(solve, pack, settings)
   const feedback = style === "chat" ? pack.environment.feedback.end(solve.world) : ""
   const reward = pack.environment.hidesReward === true ? undefined : solve.agent.context.reward
   const [system, user] =
     style === "chat"
-      ? [chatUpdateSystem(tokenLimit), chatUpdateUser({ context, trajectory: walked, reward, feedback })]
+      ? [chatUpdateSystem(tokenLimit, updateExample), chatUpdateUser({ context, trajectory: walked, reward, feedback })]
       : [terseUpdateSystem(context), terseUpdateUser(walked)]
   const [begun] = agent.initial({ kind: "update", style, maxSteps: 1, system, user })
   return { agent: begun, told: undefined }

@@ -133,7 +133,7 @@ describe("eval", () => {
       "3"
     ],
     [
-      '--env is "./nowhere", expected a module, or a folder with index.ts or index.js',
+      '--env is "./nowhere", expected a module, or a folder with index.ts or index.mts or index.js or index.mjs',
       "scripted:random",
       "--env",
       "./nowhere"

@@ -116,13 +116,15 @@ describe("options of how lifecycles are lived", () => {
     await json(
       ..."simulate --env frozen-lake --policy scripted:random --lifecycles 1".split(" "),
       ..."--lifecycle.compression remove_think --lifecycle.tokenLimit 700 --lifecycle.rewardDecay 0.5".split(" "),
+      ..."--pack-size 2 --lifecycle.updateExample true".split(" "),
       "--set",
       "lifecycle.updateLength={zeroTokens: 3, fullTokens: 9, minTokens: 2}",
       "--out",
       trace
     )
-    const [first] = readFileSync(trace, "utf8").split("\n")
-    const { plan, steps } = JSON.parse(first!)
+    const lines = readFileSync(trace, "utf8").trimEnd().split("\n")
+    const { plan, steps } = JSON.parse(lines[0]!)
+    expect(JSON.parse(lines[1]!).steps[0].prompt).toMatch(/## Example\n[^]*\n- Switch 2[^]*within 700 tokens\./)
     expect(plan.settings).toMatchObject({
       compression: "remove_think",
       tokenLimit: 700,
@@ -138,6 +140,7 @@ describe("options of how lifecycles are lived", () => {
       '"rollout.compression" is "remove_think", expected nothing in terse style',
       ["--rollout.compression", "remove_think"]
     ],
+    ['"rollout.updateExample" is true, expected nothing in terse style', ["--rollout.updateExample", "true"]],
     ['"rollout.tokenLimit" is 5, expected nothing in terse style', ["--rollout.tokenLimit", "5"]],
     ['"rollout.compression" is "half", expected "keep_all" or', ["--rollout.compression", "half"]],
     [

@@ -64,6 +64,14 @@ describe("the published suites", () => {
     expect(suites["8b-a"]).toMatchObject({ maxTokens: 2000, tokenLimit: 1500, packSeeds: "runtime" })
     expect(suites["27b"]).toMatchObject({ maxTokens: 4000, tokenLimit: 4000, packSeeds: "stable" })
     expect(suites["27b"].parts[0].turns.values).toHaveLength(25)
+    expect(suites["27b-api"]).toEqual({
+      ...suites["27b"],
+      title: expect.any(String),
+      maxTokens: 8000,
+      tokenLimit: 8000,
+      compression: "remove_think",
+      thinking: true
+    })
     expect(suites.ralph.parts.map(({ env, strategy }) => `${env} ${strategy}`)).toEqual([
       "alchemy:easy ralph-sample",
       "terminal:eval ralph-sample"

@@ -5,7 +5,7 @@
 import { Effect, Queue, Runtime, Schema } from "effect"
 import { type AdamWOptions, type AdamWState, adamWStep } from "../kernels/adamw.ts"
 import type { GradientRow, ScoreRow } from "../kernels/model.ts"
-import { microBatches } from "../kernels/sequences.ts"
+import { microBatches, shareStems } from "../kernels/sequences.ts"
 import type { ModelFailure, ModelWorker, ModelWorkers } from "./model-workers.ts"
 
 /** A gradient that is not finite never reaches the weights. */
@@ -41,7 +41,8 @@ interface BatchOptions {
 const lanes = 4
 
 /**
- * The gradient of the sum over all rows of weight times log-probability, and the log-probabilities row by row. Lanes go to
+ * The gradient of the sum over all rows of weight times log-probability, and the log-probabilities row by row. What long
+ * prompts have in common is computed once for those that fit into one micro-batch. Lanes go to
  * whichever worker is free and are added up in their own order.
  */
 export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRow>(
@@ -50,18 +51,30 @@ export const batchGradient = Effect.fnUntraced(function* <Row extends GradientRo
   rows: ReadonlyArray<Row>,
   { budgetTokens, temperature }: BatchOptions
 ) {
-  const batches = microBatches(rows, budgetTokens)
+  const shared = shareStems(rows, budgetTokens).map((shared) => ({ ...shared, tokens: shared.row.tokens }))
+  const batches = microBatches(shared, budgetTokens)
   const dealt = Array.from({ length: Math.min(lanes, batches.length) }, (_, lane) =>
     batches.filter((_, i) => i % lanes === lane)
   )
   const results = yield* dealOut(workers, dealt, (worker, lane) =>
-    worker.call({ type: "gradient", version, rows: lane.map((batch) => batch.map(bare)), temperature })
+    worker.call({
+      type: "gradient",
+      version,
+      rows: lane.map((batch) => batch.map(({ row }) => bare(row))),
+      temperature
+    })
   )
   const [sum, ...others] = results.map(({ gradient }) => gradient)
   for (const gradient of others) for (let i = 0; i < gradient.length; i++) sum![i]! += gradient[i]!
   const logprobs = new Map(
     dealt.flatMap((lane, l) =>
-      lane.flatMap((batch, b) => batch.map((row, i) => [row, results[l]!.logprobs[b]![i]!] as const))
+      lane.flatMap((batch, b) =>
+        batch.flatMap(({ members }, i) => {
+          let from = 0
+          const all = results[l]!.logprobs[b]![i]!
+          return members.map((row) => [row, all.slice(from, (from += row.positions.length))] as const)
+        })
+      )
     )
   )
   return { gradient: sum, logprobs }
@@ -107,7 +120,12 @@ const dealOut = Effect.fnUntraced(function* <Part, A, E>(
 })
 
 /** What crosses to a worker: a row may carry more than a gradient needs. */
-const bare = ({ positions, tokens, weights }: GradientRow): GradientRow => ({ positions, tokens, weights })
+const bare = ({ branching, positions, tokens, weights }: GradientRow): GradientRow => ({
+  positions,
+  tokens,
+  weights,
+  branching
+})
 
 /**
  * One step of the optimiser on weighted sequences; rows whose weights are all 0 should be left out. Without rows nothing

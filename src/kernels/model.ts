@@ -75,6 +75,18 @@ export interface Generated {
 export interface ScoreRow {
   readonly tokens: ReadonlyArray<number>
   readonly positions: ReadonlyArray<number>
+  /** Of several sequences in one (see `shareStems`). */
+  readonly branching?: RowBranching | undefined
+}
+
+/** A stem and the branches behind it, which do not see each other. */
+export interface RowBranching {
+  /** Where each token stands in its own sequence. */
+  readonly places: ReadonlyArray<number>
+  /** 0 for the stem, else the number of the branch. */
+  readonly branches: ReadonlyArray<number>
+  /** For each of the `positions` the index of the token before it. */
+  readonly before: ReadonlyArray<number>
 }
 
 export interface GradientRow extends ScoreRow {
@@ -276,11 +288,14 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       data.set(numbers)
       return new ort.Tensor("int32", data, [data.length])
     }
-    const selected = rows.flatMap((row, i) => row.positions.map((at) => i * length + at - 1))
+    const selected = rows.flatMap((row, i) =>
+      (row.branching?.before ?? row.positions.map((at) => at - 1)).map((before) => i * length + before)
+    )
+    const branching = rows.some((row) => row.branching !== undefined)
     const targets = rows.flatMap((row) => row.positions.map((at) => row.tokens[at]!))
     const R = filled(rows.reduce((most, { positions }) => Math.max(most, positions.length), 2))
-    const few = 2 * R < length
-    const name = `${few ? " few" : ""}${blocks ? " blocks" : ""}`
+    const few = 2 * R < length && !branching
+    const name = `${few ? " few" : ""}${blocks ? " blocks" : ""}${branching ? " branching" : ""}`
     const common = {
       ...feeds(weights),
       tokens,
@@ -288,7 +303,20 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       targets: fill(targets),
       inverseTemperature: scalar(temperature)
     }
-    const graph: GraphOptions = { few, blocks }
+    const graph: GraphOptions = { few, blocks, branching }
+    if (branching) {
+      const [places, branches] = [new BigInt64Array(B * length), new Int32Array(B * length)]
+      rows.forEach((row, i) => {
+        row.tokens.forEach((_, t) => (places[i * length + t] = BigInt(row.branching?.places[t] ?? t)))
+        branches.set(row.branching?.branches ?? [], i * length)
+      })
+      const inputs = {
+        ...common,
+        places: new ort.Tensor("int64", places, [B, length]),
+        branches: new ort.Tensor("int32", branches, [B, length])
+      }
+      return { name, graph, M: filled(M), inputs }
+    }
     if (!few) return { name, graph, M: filled(M), inputs: common }
     const [asked, positions] = [new Int32Array(B * R), new BigInt64Array(B * R)]
     rows.forEach((row, i) =>

@@ -14,6 +14,8 @@ import { forward, frame, head, type Thrift, type TransformerConfig, type Weights
 export interface GraphOptions extends Thrift {
   /** Of each sequence only few positions are asked for. */
   readonly few?: boolean
+  /** Sequences have branches, and then not few. */
+  readonly branching?: boolean
 }
 
 /**
@@ -21,10 +23,10 @@ export interface GraphOptions extends Thrift {
  * `b * T + t` of the positions *before* the tokens in question; `targets [M]` int32, those tokens; `inverseTemperature`
  * scalar. With `few` also `asked [B, R]` int32, the indices of up to R selected positions of each sequence,
  * `positions [B, R]` int64, their `t`, and `wanted [M]` int32, the flat index `b * R + r` at which each selected one is
- * asked. With `blocks`, T, M and R are multiples of `blockSize`.
+ * asked. With `branching` also `places [B, T]` int64 and `branches [B, T]` int32 (see `Branching`). With `blocks`, T, M and R are multiples of `blockSize`.
  */
 const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, options: GraphOptions) => {
-  const { blocks = false, few = false } = options
+  const { blocks = false, branching = false, few = false } = options
   const rows = (count: string, blocksCount: string) => (blocks ? product([blockSize, blocksCount]) : count)
   const bind = (count: string, blocksCount: string, value: Value, axis: number) =>
     blocks ? graph.bind(blocksCount, value, axis, blockSize) : graph.bind(count, value, axis)
@@ -42,8 +44,19 @@ const logprobs = (graph: Graph, config: TransformerConfig, weights: Weights, opt
     const positions = graph.input("positions", "int64", ["B", R])
     return { rows, positions, wanted: graph.input("wanted", "int32", [M]) }
   }
+  const branched = () => ({
+    places: graph.input("places", "int64", ["B", T]),
+    branches: graph.input("branches", "int32", ["B", T])
+  })
   const f = frame(graph, config, weights)
-  const { hidden } = forward(f, tokens, selected, few ? asking() : undefined, options)
+  const { hidden } = forward(
+    f,
+    tokens,
+    selected,
+    few ? asking() : undefined,
+    options,
+    branching ? branched() : undefined
+  )
   const { norm, table } = head(f, inverseTemperature)
   const normed = f.tape.rmsNorm(hidden, norm, config.epsilon)
   const logprob = blocks ? f.tape.blockLogprob(normed, table, targets) : f.tape.tokenLogprob(normed, table, targets)

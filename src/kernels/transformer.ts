@@ -195,6 +195,14 @@ export interface Asking {
   readonly wanted?: Value
 }
 
+/** Sequences that begin alike as one: a stem, and behind it the branches that go on from it and do not see each other. */
+export interface Branching {
+  /** `[B, T]` int64, where each token stands in its own sequence. */
+  readonly places: Value
+  /** `[B, T]` int32, 0 for the stem. */
+  readonly branches: Value
+}
+
 /** What memory is saved on, at the price of work that is done twice. The numbers stay the same, but for rounding. */
 export interface Thrift {
   /** A layer's inner values are made anew on the way back: only its input is kept. They are then not handed out. */
@@ -216,17 +224,19 @@ export const forward = (
   tokens: Value,
   selected: Value,
   asking?: Asking,
-  { blocks = false, recompute = false }: Thrift = {}
+  { blocks = false, recompute = false }: Thrift = {},
+  branching?: Branching
 ): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
   const { tape, config, weights } = f
   const { hiddenSize: D, headSize: d, heads } = config
   const { graph } = tape
   const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
   const N = product([B, T])
-  const start = graph.indices(0)
+  const start = branching?.places ?? graph.indices(0)
   const places = graph.range(T)
   const everywhere = graph.reshape(places, [1, T])
-  const mask = blocks ? undefined : causal(graph, places, everywhere)
+  const branches = branching && { keys: branching.branches, queries: branching.branches }
+  const mask = blocks ? undefined : causal(graph, places, everywhere, branches)
   const headsFirst = (tape: Tape, length: Dim) => (y: Value, count: number) =>
     tape.transpose(tape.reshape(y, [B, length, count, d]), [0, 2, 1, 3])
   let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
@@ -249,7 +259,7 @@ export const forward = (
       const scale = d ** -0.5
       const mixed =
         mask === undefined && (few === undefined || quotient(R, blockSize) !== undefined)
-          ? tape.blockAttention(queries, keys, values, few?.positions ?? everywhere, scale)
+          ? tape.blockAttention(queries, keys, values, few?.positions ?? everywhere, scale, branching?.branches)
           : tape.attention(
               queries,
               keys,

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { type Call, mergeCalls, microBatches } from "../../src/kernels/sequences.ts"
+import { type Call, mergeCalls, microBatches, shareStems } from "../../src/kernels/sequences.ts"
 import { paddedLength } from "../../src/kernels/model.ts"
 
 const tokens = (minLength: number) => fc.array(fc.integer({ min: 0, max: 5 }), { minLength, maxLength: 6 })
@@ -69,5 +69,88 @@ describe("micro-batches", () => {
         }
       })
     )
+  })
+})
+
+describe("sequences that begin alike", () => {
+  // Stems of a tree: each goes on from the one before it or begins anew.
+  const trees = fc
+    .array(fc.record({ from: fc.nat(), length: fc.integer({ min: 1, max: 300 }), first: fc.nat(3) }), {
+      minLength: 1,
+      maxLength: 9
+    })
+    .map((parts) => {
+      const made: Array<ReadonlyArray<number>> = []
+      for (const { first, from, length } of parts) {
+        const stem = made[from % (made.length + 1)] ?? []
+        made.push([...stem, ...Array.from({ length }, (_, t) => (first + t * t) % 5)])
+      }
+      return made.map((tokens) => {
+        const positions = tokens.map((_, t) => t).filter((t) => t > 0 && t % 7 === tokens.length % 7)
+        return { tokens, positions, weights: positions.map((t) => t / 10) }
+      })
+    })
+
+  it("share a row in which each finds itself again: its tokens, places, weights, and nobody else", () => {
+    fc.assert(
+      fc.property(trees, fc.integer({ min: 1, max: 3000 }), (rows, budgetTokens) => {
+        const shared = shareStems(rows, budgetTokens)
+        expect(new Set(shared.flatMap(({ members }) => members))).toEqual(new Set(rows))
+        expect(shared.flatMap(({ members }) => members)).toHaveLength(rows.length)
+        for (const { members, row } of shared) {
+          if (members.length === 1) {
+            expect(row).toBe(members[0])
+            continue
+          }
+          expect(row.tokens.length).toBeLessThanOrEqual(budgetTokens)
+          const { before, branches, places } = row.branching!
+          expect(branches.filter((branch) => branch === 0).length).toBeGreaterThanOrEqual(128)
+          let from = 0
+          members.forEach((member, i) => {
+            const seen = row.tokens.flatMap((_, t) => (branches[t] === 0 || branches[t] === i + 1 ? [t] : []))
+            expect(seen.map((t) => row.tokens[t])).toEqual(member.tokens)
+            expect(seen.map((t) => places[t])).toEqual(member.tokens.map((_, t) => t))
+            member.positions.forEach((at, k) => {
+              expect(row.positions[from + k]).toBe(seen[at])
+              expect(before[from + k]).toBe(seen[at - 1])
+              expect(row.weights[from + k]).toBe(member.weights[k])
+            })
+            from += member.positions.length
+          })
+          expect(row.positions).toHaveLength(from)
+        }
+      }),
+      { numRuns: 60, seed: 5 }
+    )
+  })
+
+  it("are grouped where that saves most, whatever their order", () => {
+    const word = (from: number, length: number) => Array.from({ length }, (_, t) => from + t)
+    const row = (tokens: ReadonlyArray<number>) => ({ tokens, positions: [tokens.length - 1], weights: [1] })
+    const system = word(0, 130)
+    const [a, b] = [
+      [...system, ...word(1000, 400)],
+      [...system, ...word(2000, 400)]
+    ]
+    const rows = [
+      [...a, 1],
+      [...b, 2],
+      [...a, 3],
+      [...b, 4],
+      [...system, 5]
+    ].map(row)
+    const groups = (order: ReadonlyArray<number>) =>
+      shareStems(
+        order.map((i) => rows[i]!),
+        10_000
+      )
+        .map(({ members }) => members.map((member) => rows.indexOf(member)))
+        .toSorted()
+    // Four tasks' worth of system prompt would save less than two tasks twice.
+    expect(groups([0, 1, 2, 3, 4])).toEqual([[0, 2], [1, 3], [4]])
+    expect(groups([4, 3, 2, 1, 0]).map((group) => group.toSorted())).toEqual([[0, 2], [1, 3], [4]])
+    expect(shareStems(rows, 540)).toHaveLength(3)
+    expect(shareStems(rows, 400)).toHaveLength(5)
+    expect(shareStems([row(word(0, 100)), row([...word(0, 100), 7])], 10_000)).toHaveLength(2)
   })
 })

@@ -4,7 +4,7 @@ import { initialize } from "../../src/kernels/initialize.ts"
 import { initializeAdapter, type LoraConfig, loraTargets } from "../../src/kernels/lora.ts"
 import { type GradientRow, type Model, openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
-import { microBatches } from "../../src/kernels/sequences.ts"
+import { microBatches, shareStems } from "../../src/kernels/sequences.ts"
 import type { TransformerConfig } from "../../src/kernels/transformer.ts"
 
 const common = { vocabularySize: 37, hiddenSize: 8, innerSize: 12, headSize: 4, epsilon: 1e-6, ropeTheta: 100 }
@@ -76,6 +76,35 @@ describe.each(configs.map((config) => [config.family, config] as const))("%s", (
       const again = await anew.gradient(adapter, [silent], { temperature: 1 })
       expect(distance(again.gradient, found.gradient)).toBeLessThan(1e-6)
     }
+    await Promise.all([model.release(), anew.release()])
+  })
+
+  it.each([
+    ["whole tables", 140, 30],
+    ["blocks", 260, 100]
+  ])("a prompt in common is computed once, in %s, and nobody sees its neighbours", async (_kind, stem, tail) => {
+    const model = openModel(config, { frozen: { lora, base } })
+    const anew = openModel(config, { frozen: { lora, base }, recompute: true })
+    const common = row(config, stem, 3)
+    const rows = [tail, tail - 7, 1, tail - 3].map((length): GradientRow => {
+      const own = row(config, length, 2)
+      return {
+        tokens: [...common.tokens, ...own.tokens],
+        positions: [...common.positions, stem, ...own.positions.map((at) => stem + at)],
+        weights: [...common.weights, 1.5, ...own.weights]
+      }
+    })
+    const shared = shareStems(rows, 10_000)
+    expect(shared).toHaveLength(1)
+    expect(shared[0]!.row.tokens).toHaveLength(stem + 3 * tail - 9)
+    const separate = await model.gradient(adapter, rows, { temperature: 0.9 })
+    const together = await model.gradient(adapter, [shared[0]!.row], { temperature: 0.9 })
+    expect(distance(together.gradient, separate.gradient)).toBeLessThan(1e-4)
+    const expected = shared[0]!.members.flatMap((member) => separate.logprobs[rows.indexOf(member)]!)
+    expect(distance(together.logprobs[0]!, expected)).toBeLessThan(1e-5)
+    const again = await anew.gradient(adapter, [shared[0]!.row, rows[2]!], { temperature: 1 })
+    const both = await sum(model, adapter, [rows, [rows[2]!]])
+    expect(distance(again.gradient, both)).toBeLessThan(1e-4)
     await Promise.all([model.release(), anew.release()])
   })
 

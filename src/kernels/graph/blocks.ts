@@ -23,18 +23,29 @@ export const foldQueries = (g: Graph, y: Value, K: Dim): Value => {
   return g.reshape(y, [B, K, product([Number(H) / Number(K), R]), d])
 }
 
+/** Branches of keys `[B, T]` and of queries `[B, R]`, int32: 0 is the stem, which all branches see. */
+export interface Branches {
+  readonly keys: Value
+  readonly queries: Value
+}
+
 /**
- * What is added to scores: 0 where a key is not behind the query, `hiddenScore` where it is.
+ * What is added to scores: 0 where a key is not behind the query, nor in another branch, `hiddenScore` where it is.
  *
  * @param keys      int64 `[T]`, the places of the keys
  * @param positions int64 `[b, R]`, those of the queries; b is B or 1
- * @returns `[b, 1, R, T]`
+ * @returns `[b, 1, R, T]`, with branches `[B, 1, R, T]`
  */
-export const causal = (g: Graph, keys: Value, positions: Value): Value => {
+export const causal = (g: Graph, keys: Value, positions: Value, branches?: Branches): Value => {
   const [b, R] = positions.shape as [Dim, Dim]
   const narrow = (places: Value) => g.cast(places, "int32")
-  const sees = g.lessOrEqual(narrow(keys), narrow(g.reshape(positions, [b, 1, R, 1])))
-  return g.where(sees, g.scalar(0), g.scalar(hiddenScore))
+  const [visible, hidden] = [g.scalar(0), g.scalar(hiddenScore)]
+  const behind = g.where(g.lessOrEqual(narrow(keys), narrow(g.reshape(positions, [b, 1, R, 1]))), visible, hidden)
+  if (branches === undefined) return behind
+  const [B, T] = branches.keys.shape as [Dim, Dim]
+  const [of, from] = [g.reshape(branches.keys, [B, 1, 1, T]), g.reshape(branches.queries, [B, 1, R, 1])]
+  const own = g.where(g.equal(of, from), behind, hidden)
+  return g.where(g.equal(of, g.int32(0)), behind, own)
 }
 
 const blocksOf = (rows: Dim): Dim => {
@@ -61,15 +72,18 @@ interface Attention {
   /** int64 `[b, R]`, where each query stands among the keys; b is B or 1. */
   readonly positions: Value
   readonly scale: number
+  /** int32 `[B, T]`, where every token asks; see `Branches`. */
+  readonly branches?: Value | undefined
 }
 
 /** The blocks of an attention, and how one is begun within a loop. */
-const attentionBlocks = (g: Graph, { q, k, v, positions, scale }: Attention) => {
+const attentionBlocks = (g: Graph, { branches, q, k, v, positions, scale }: Attention) => {
   const [B, H, R, d] = q.shape as [Dim, Dim, Dim, Dim]
   const [, K, T] = k.shape as [Dim, Dim, Dim]
   const C = blocksOf(R)
   const queries = splitQueries(g, q)
-  const places = g.transpose(g.reshape(positions, [positions.shape[0]!, C, blockSize]), [1, 0, 2])
+  const byBlock = (x: Value) => g.transpose(g.reshape(x, [x.shape[0]!, C, blockSize]), [1, 0, 2])
+  const [places, asking] = [byBlock(positions), branches && byBlock(branches)]
   const allKeys = g.range(T)
   const begin = (body: Graph, block: Value) => {
     const own = body.gather(places, block)
@@ -80,7 +94,8 @@ const attentionBlocks = (g: Graph, { q, k, v, positions, scale }: Attention) => 
     body.bind("seen", keys, 2)
     const folded = foldQueries(body, body.gather(queries, block), K)
     const scores = body.matMul(folded, keys, { transB: true, alpha: scale })
-    const mask = causal(body, upTo(allKeys, 0), own)
+    const split = branches && { keys: upTo(branches, 1), queries: body.gather(asking!, block) }
+    const mask = causal(body, upTo(allKeys, 0), own, split)
     const wide = body.softmax(body.add(body.reshape(scores, [B, H, blockSize, "seen"]), mask))
     const probabilities = body.reshape(wide, scores.shape)
     return { end, keys, values, folded, probabilities }

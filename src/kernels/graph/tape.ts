@@ -29,7 +29,11 @@ interface Saved {
   readonly rotary: { readonly positions: Value; readonly cos: Value; readonly sin: Value }
   readonly swiglu: { readonly silu: Value }
   readonly attention: { readonly probabilities: Value; readonly scale: number }
-  readonly blockAttention: { readonly positions: Value; readonly scale: number }
+  readonly blockAttention: {
+    readonly positions: Value
+    readonly scale: number
+    readonly branches: Value | undefined
+  }
   readonly scale: { readonly factor: Value }
   readonly tokenLogprob: { readonly logprobs: Value; readonly targets: Value }
   readonly blockLogprob: { readonly targets: Value }
@@ -208,11 +212,11 @@ export class Tape {
 
   /**
    * The same with the causal mask made of the places of the queries, int64 `[b, R]`, b being B or 1, in blocks of queries:
-   * for long sequences (see `blocks.ts`).
+   * for long sequences, with `branches` if they have any (see `blocks.ts`).
    */
-  blockAttention(q: Value, k: Value, v: Value, positions: Value, scale: number): Value {
-    const output = blockAttention(this.graph, { q, k, v, positions, scale })
-    return this.#record("blockAttention", [q, k, v], output, { positions, scale })
+  blockAttention(q: Value, k: Value, v: Value, positions: Value, scale: number, branches?: Value): Value {
+    const output = blockAttention(this.graph, { q, k, v, positions, scale, branches })
+    return this.#record("blockAttention", [q, k, v], output, { positions, scale, branches })
   }
 
   /** `x` times a scalar that is not differentiated. */

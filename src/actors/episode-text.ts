@@ -37,7 +37,7 @@ const places: Record<EpisodeKind, number> = { solve: 0, update: modelBytes }
 const mostStanding = 24
 const base = (2 + mostStanding) * modelBytes
 /** Shorter parts are not compared with a model. */
-const leastLike = 64
+const leastLike = 256
 
 /** A text that stands somewhere already. */
 interface Piece {
@@ -133,6 +133,23 @@ export const makeEpisodeText = (style: Style, growing = true) => {
     putUntil(text.length)
     return { text, at, bytes: length - at }
   }
+  /** The same for a text that may end as another does. */
+  const putEnding = (
+    text: string,
+    pieces: ReadonlyArray<Piece>,
+    other: Piece | undefined,
+    model: Model | undefined
+  ): Piece => {
+    const same = other === undefined ? 0 : alikeAtEnd(text, other.text)
+    if (same < leastCopy) return putHolding(text, pieces, model)
+    const at = length
+    const rest = text.length - same
+    putHolding(text.slice(0, rest), pieces, model)
+    // Mostly all characters are one byte each.
+    const bytes = other!.bytes === other!.text.length ? same : Buffer.byteLength(text.slice(rest))
+    copy({ at: other!.at + other!.bytes - bytes, bytes })
+    return { text, at, bytes: length - at }
+  }
   const putContext = (text: string): Piece => {
     const known = contexts.find((context) => context.text === text)
     if (known === undefined) {
@@ -207,12 +224,12 @@ export const makeEpisodeText = (style: Style, growing = true) => {
     for (const step of steps) {
       put(last === undefined ? `{"feedback":"` : `,{"feedback":"`)
       const shown = inside(step.observation)
-      const known =
-        last !== undefined ? [feedback!, ending(seen.at(-1)!, shown)] : kind === "update" ? [before, ...observed] : []
+      const earlier = last === undefined ? undefined : seen[seen.length - 1]
+      const known = last !== undefined ? [feedback!] : kind === "update" ? [before, ...observed] : []
       feedback = put(inside(step.feedback))
       const judgement = step.judgement === undefined ? "" : `,"judgement":${JSON.stringify(step.judgement)}`
       putFixed(0, `"${judgement},"logprobs":${list(step.logprobs)},"observation":"`)
-      const observation = putHolding(shown, known, kind === "update" ? models.solve : undefined)
+      const observation = putEnding(shown, known, earlier, kind === "update" ? models.solve : undefined)
       seen.push(observation)
       putFixed(1, `","policyVersion":${step.policyVersion},"prompt":"`)
       const at = length
@@ -363,15 +380,12 @@ const alike = (a: string, i: number, b: string, j: number): number => {
   return isHigh(a.charCodeAt(i + same - 1)) ? same - 1 : same
 }
 
-/** The part of a piece that another text ends with too; never half a pair. */
-const ending = ({ at, bytes, text }: Piece, other: string): Piece => {
-  const most = Math.min(text.length, other.length)
+/** How many characters two texts share at their ends; never half a pair. */
+const alikeAtEnd = (a: string, b: string): number => {
+  const most = Math.min(a.length, b.length)
   let same = 0
-  while (same < most && text.charCodeAt(text.length - 1 - same) === other.charCodeAt(other.length - 1 - same)) same++
-  if (isLow(text.charCodeAt(text.length - same))) same--
-  const shared = text.slice(text.length - same)
-  const length = Buffer.byteLength(shared)
-  return { text: shared, at: at + bytes - length, bytes: length }
+  while (same < most && a.charCodeAt(a.length - 1 - same) === b.charCodeAt(b.length - 1 - same)) same++
+  return isLow(a.charCodeAt(a.length - same)) ? same - 1 : same
 }
 
 const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00

@@ -63,8 +63,9 @@ describe("the tarball", () => {
     const trained = JSON.parse(run(process.execPath, constellate, "train", "--updates", "1", ...settings, "--json"))
     expect(trained).toMatchObject({ updates: 1, before: { packs: 2 }, after: { packs: 2 } })
     expect(readdirSync(join(folder, trained.run))).toContain("curve.svg")
-    // The environment API is what `import "constellate"` gives.
-    const script = 'console.log(typeof (await import("constellate")).defineEnvironment)'
-    expect(run(process.execPath, "--input-type=module", "-e", script).trim()).toBe("function")
+    // The environment API is what `import "constellate"` gives; operators stand beside it.
+    const script = `const [api, { withDrift }] = [await import("constellate"), await import("constellate/dynamics")]
+console.log(typeof api.defineEnvironment, typeof withDrift)`
+    expect(run(process.execPath, "--input-type=module", "-e", script).trim()).toBe("function function")
   })
 })

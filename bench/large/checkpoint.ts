@@ -50,18 +50,28 @@ const deviation = ({ name, shape }: Parameter, { layers }: TransformerConfig): n
   return 1 / Math.sqrt(shape[1]! * (/(o_proj|down_proj)\.weight$/.test(name) ? 2 * layers : 1))
 }
 
-const pieceElements = 1 << 20
+const bytesOf = (floats: Float32Array, type: "BF16" | "F32"): Uint8Array =>
+  type === "F32"
+    ? new Uint8Array(floats.buffer)
+    : new Uint8Array(Uint16Array.from(new Uint32Array(floats.buffer), (bits) => bits >>> 16).buffer)
 
-function* pieces(parameter: Parameter, config: TransformerConfig, type: "BF16" | "F32") {
+function* pieces(parameter: Parameter, config: TransformerConfig, type: "BF16" | "F32"): Generator<Uint8Array, void> {
   const { offset, shape, size } = parameter
-  const scale = shape.length === 1 ? 0 : deviation(parameter, config)
-  for (let from = 0; from < size; from += pieceElements) {
-    const floats = new Float32Array(Math.min(pieceElements, size - from))
-    for (let i = 0; i < floats.length; i++) {
-      floats[i] = scale === 0 ? 1 : scale * pool[(offset + from + i) % pool.length]!
-    }
-    if (type === "F32") yield new Uint8Array(floats.buffer)
-    else yield new Uint8Array(Uint16Array.from(new Uint32Array(floats.buffer), (bits) => bits >>> 16).buffer)
+  if (shape.length === 1) {
+    yield bytesOf(new Float32Array(size).fill(1), type)
+    return
+  }
+  const scale = deviation(parameter, config)
+  const bytes = bytesOf(
+    pool.map((number) => scale * number),
+    type
+  )
+  const width = bytes.length / pool.length
+  for (let done = 0; done < size;) {
+    const from = (offset + done) % pool.length
+    const count = Math.min(size - done, pool.length - from)
+    yield bytes.subarray(width * from, width * (from + count))
+    done += count
   }
 }
 

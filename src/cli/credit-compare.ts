@@ -11,12 +11,13 @@ import { families, measure, type Accuracy, type PlantedOptions } from "../kernel
 import { loadPlugin } from "../kernels/credit/plugin.ts"
 import { stream } from "../kernels/random.ts"
 import { measureSiblings, reportSiblings, type SiblingMeasurement } from "./credit-siblings.ts"
+import { measureWeightings, reportWeightings } from "./credit-weightings.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json, table } from "./output.ts"
 
 type Estimate = (experiences: ReadonlyArray<Experience>) => Credit
 
-/** What is compared. Weighting keeps the sign and the order of scores, so scores are compared before it. */
+/** What is compared by its scores: weighting keeps their sign and order, and is looked at apart. */
 const estimators: Readonly<Record<string, Estimate>> = {
   "mean returns": (experiences) => causal(experiences),
   "window of 2": (experiences) => causal(experiences, { returns: "sliding_window_mean", window: 2 }),
@@ -91,8 +92,10 @@ export const compare = Command.make(
       : {}
     const measured = measureAll({ ...estimators, ...own }, groups, seed)
     const siblings = measureSiblings(groups, seed)
-    if (Option.isSome(out)) yield* draw(out.value, measured, siblings)
-    yield* answer(json, [...measured, ...siblings], () => `${report(measured)}\n\n${reportSiblings(siblings)}`)
+    const weightings = measureWeightings(groups, seed)
+    const reports = [report(measured), reportSiblings(siblings), reportWeightings(weightings)]
+    if (Option.isSome(out)) yield* draw(out.value, measured, siblings, reports)
+    yield* answer(json, [...measured, ...siblings, ...weightings], () => reports.join("\n\n"))
   })
 ).pipe(
   Command.withDescription("Measure estimators on synthetic lifecycles whose true credit is known"),
@@ -184,22 +187,23 @@ const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAl
 const draw = Effect.fnUntraced(function* (
   folder: string,
   measured: ReadonlyArray<Measurement>,
-  siblings: ReadonlyArray<SiblingMeasurement>
+  siblings: ReadonlyArray<SiblingMeasurement>,
+  [all, updates, weightings]: ReadonlyArray<string>
 ) {
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   yield* files.makeDirectory(folder, { recursive: true })
-  const all = (Object.keys(factors) as ReadonlyArray<Factor>).flatMap((factor) =>
+  const chartsOfAll = (Object.keys(factors) as ReadonlyArray<Factor>).flatMap((factor) =>
     (Object.keys(shown) as ReadonlyArray<Shown>).map((measure) => ({
       name: `${measure}-${factor}.svg`,
       svg: chart(measured, factor, measure)
     }))
   )
-  const updates = (Object.keys(siblingsShown) as ReadonlyArray<keyof typeof siblingsShown>).map((measure) => ({
+  const chartsOfUpdates = (Object.keys(siblingsShown) as ReadonlyArray<keyof typeof siblingsShown>).map((measure) => ({
     name: `updates-${measure}.svg`,
     svg: siblingsChart(siblings, measure)
   }))
-  const charts = [...all, ...updates]
+  const charts = [...chartsOfAll, ...chartsOfUpdates]
   yield* Effect.forEach(charts, ({ name, svg }) => files.writeFileString(path.join(folder, name), svg))
   const page = `<!doctype html><meta charset="utf-8"><title>Planted credit</title>
 <body style="font-family:system-ui,sans-serif;max-width:1120px;margin:2em auto">
@@ -207,10 +211,13 @@ const draw = Effect.fnUntraced(function* (
 <p>Estimators against synthetic lifecycles whose true effects are known: a context that lasts (chain), one that pays off
 later (delayed), an update that follows luck (decoy), a chain under a drifting difficulty (drift), attempts whose finds
 last (discovery), and contexts that are paid for (costly).</p>
-${all.map(({ svg }) => svg).join("")}<pre>${escape(report(measured))}</pre>
+${chartsOfAll.map(({ svg }) => svg).join("")}<pre>${escape(all!)}</pre>
 <h2>Updates alone</h2>
 <p>Against runs of the pack, or against siblings from the same state, on equal numbers of generated tokens.</p>
-${updates.map(({ svg }) => svg).join("")}<pre>${escape(reportSiblings(siblings))}</pre>
+${chartsOfUpdates.map(({ svg }) => svg).join("")}<pre>${escape(updates!)}</pre>
+<h2>Weightings</h2>
+<p>What becomes of scores where failed attempts are longer than others: the sum of advantages over tokens, and the price.</p>
+<pre>${escape(weightings!)}</pre>
 `
   yield* files.writeFileString(path.join(folder, "index.html"), page)
 })

@@ -236,8 +236,9 @@ describe("credit compare", () => {
         const words = ["--groups", "5", "--estimator", `${folder}/zero.mjs`, "--out", `${folder}/out`, "--json"]
         const { code, document } = yield* run("compare", ...words)
         expect(code).toBe(0)
-        // Eleven points on six families, five estimators of ours and one from the file; updates alone at four budgets.
-        expect(document()).toHaveLength(11 * 6 * 6 + 4 * 6 * 5)
+        // Eleven points on six families, five estimators of ours and one from the file; updates alone at four budgets;
+        // five weightings.
+        expect(document()).toHaveLength(11 * 6 * 6 + 4 * 6 * 5 + 6 * 5)
         const updates = document().filter(({ factor }: any) => factor === "tokens")
         for (const { budget, groupSize, tokens } of updates) {
           // A whole run more or less is all that budgets differ by.
@@ -247,6 +248,16 @@ describe("credit compare", () => {
           signErrors: 0.5,
           correlation: 0
         })
+        const weightings = document().filter(({ factor }: any) => factor === "weighting")
+        for (const [, own] of Map.groupBy(weightings, ({ family }: any) => family)) {
+          const by = Object.fromEntries(own.map((each: any) => [each.estimator, each]))
+          expect(by["none"].tokenMean).toBeLessThan(0)
+          expect(by["adaptive"].tokenMean).toBeGreaterThan(by["none"].tokenMean)
+          expect(by["shift"].tokenMean).toBeGreaterThan(by["none"].tokenMean)
+          // Signs are kept by weighting, not by a shift.
+          for (const name of ["adaptive", "fixed 1", "fixed 3"])
+            expect(by[name].signErrors).toBe(by["none"].signErrors)
+        }
         const files = yield* FileSystem.FileSystem
         expect(yield* files.readDirectory(`${folder}/out`)).toHaveLength(13 + 5)
         const svg = yield* files.readFileString(`${folder}/out/correlation-groupSize.svg`)

@@ -7,7 +7,8 @@
  *
  * so the true credit of an episode, all later rewards taken together, is (choice - 1/2) (own effect + sum over l of
  * effect(e, l)). Estimators see rewards only. Credit of the right size and sign from them, at few runs and much noise, is
- * what is asked. A lifecycle may fork at its updates, as in counterfactual rollouts; an episode costs one token.
+ * what is asked. A lifecycle may fork at its updates, as in counterfactual rollouts; an episode
+ * costs one token.
  */
 import type { Stream } from "../random.ts"
 import type { Credit, Experience } from "./estimator.ts"
@@ -27,6 +28,8 @@ export interface PlantedOptions {
   readonly alternatives?: number
   /** Tasks that a branch lives; default 0, all that are left. */
   readonly horizon?: number
+  /** Tokens of an attempt that chose worse; default 1, as of every other episode. */
+  readonly failureTokens?: number
 }
 
 type Kind = Experience["kind"]
@@ -102,7 +105,7 @@ const live = (rng: Stream, { family, noise }: PlantedOptions, given: Life, tasks
 
 /** One pack of a family: all its runs and their branches, one model call an episode. */
 export const plant = (rng: Stream, options: PlantedOptions): ReadonlyArray<Planted> => {
-  const { alternatives = 1, family, groupSize, horizon = 0, packSize } = options
+  const { alternatives = 1, failureTokens = 1, family, groupSize, horizon = 0, packSize } = options
   const planted: Array<Planted> = []
   let run = 0
   /** The episodes of a life from an update on; of a branch that update has siblings, of a run all have. */
@@ -122,7 +125,7 @@ export const plant = (rng: Stream, options: PlantedOptions): ReadonlyArray<Plant
         reward: kind === "solve" ? rewards[index]! : ownEffect(family, kind) * (choice - 0.5),
         totalReward: rewards.reduce((a, b) => a + b),
         taskRewards: rewards,
-        responseTokens: 1,
+        responseTokens: kind === "solve" && choice === 0 ? failureTokens : 1,
         ...(forks ? { fork: `${of}/${index}` } : {}),
         truth: (choice === 1 ? 1 : -1) * trueCredit(options, kind, index)
       })
@@ -180,7 +183,7 @@ export const measure = (
   for (let group = 0; group < groups; group++) {
     const planted = plant(streamOf(group), options)
     const scores = new Map(estimate(planted).experiences.map(({ id, score }) => [id, score]))
-    tokens += planted.length
+    for (const { responseTokens } of planted) tokens += responseTokens
     for (const { id, kind, index, truth } of planted) {
       if (only !== undefined && kind !== only) continue
       const cell = JSON.stringify([kind, index, truth])

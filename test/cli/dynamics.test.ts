@@ -43,6 +43,22 @@ describe("environment.dynamics", () => {
     expect(stdout).toContain("scripted:careful on frozen-lake-obscure with drift, budget: 20 packs of 3")
   })
 
+  it("is known to the context control that tells the truth, position by position", async () => {
+    const args = [
+      "eval",
+      "scripted:careful",
+      ...lake,
+      "--packs",
+      "40",
+      "--pack-size",
+      "3",
+      ...set("[{drift: {at: [2]}}]")
+    ]
+    const [own, oracle] = [await json(...args), await json(...args, "--context", "oracle")]
+    expect(own.positions[2].success.mean).toBeLessThan(0.8)
+    expect(oracle.positions.map(({ success }: any) => success.mean)).toEqual([1, 1, 1])
+  })
+
   it("that has no effect is the environment as it is", async () => {
     const some = [...lake, "--policy", "scripted:careful", "--lifecycles", "10"]
     const { digest } = await json("simulate", ...some)

@@ -255,8 +255,7 @@ describe("credit compare", () => {
           expect(by["adaptive"].tokenMean).toBeGreaterThan(by["none"].tokenMean)
           expect(by["shift"].tokenMean).toBeGreaterThan(by["none"].tokenMean)
           // Signs are kept by weighting, not by a shift.
-          for (const name of ["adaptive", "fixed 1", "fixed 3"])
-            expect(by[name].signErrors).toBe(by["none"].signErrors)
+          for (const name of ["adaptive", "fixed 1", "fixed 3"]) expect(by[name].signErrors).toBe(by["none"].signErrors)
         }
         const files = yield* FileSystem.FileSystem
         expect(yield* files.readDirectory(`${folder}/out`)).toHaveLength(13 + 5)

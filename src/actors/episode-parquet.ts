@@ -28,7 +28,7 @@ export class ParquetError extends Schema.TaggedError<ParquetError>()("ParquetErr
 
 /** A group is full with so many rows, or characters of prompts. */
 const groupRows = 10_000
-const groupCharacters = 1 << 24
+const groupCharacters = 1 << 23
 
 type Repetition = "REQUIRED" | "OPTIONAL"
 const text = (name: string, repetition_type: Repetition = "REQUIRED"): SchemaElement => ({

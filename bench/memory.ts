@@ -12,8 +12,9 @@ import { fork } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { initialize } from "../src/kernels/initialize.ts"
 import { initializeAdapter, type LoraConfig, loraTargets } from "../src/kernels/lora.ts"
-import { openModel } from "../src/kernels/model.ts"
+import { type GradientRow, openModel } from "../src/kernels/model.ts"
 import { stream } from "../src/kernels/random.ts"
+import { shareStems } from "../src/kernels/sequences.ts"
 import type { TransformerConfig } from "../src/kernels/transformer.ts"
 
 const lora: LoraConfig = { rank: 16, alpha: 32, targets: loraTargets }
@@ -71,6 +72,32 @@ const measure = async ({ layers, length, recompute }: Row) => {
   return { bytes: peak() - before, seconds: (system + user) / 1e6 }
 }
 
+/** Eight replies of 128 tokens to one prompt of 896: apart, and as one row (see `shareStems`). */
+const shareBench = async () => {
+  const config = model(4)
+  const { int } = stream("memory", "shared")
+  const words = (length: number) => Array.from({ length }, () => int(0, config.vocabularySize - 1))
+  const prompt = words(896)
+  const replies = Array.from({ length: 8 }, () => {
+    const tokens = [...prompt, ...words(128)]
+    const positions = tokens.map((_, t) => t).slice(prompt.length)
+    return { tokens, positions, weights: positions.map(() => 1) }
+  })
+  const opened = openModel(config, { frozen: { lora, base: initialize(config, "memory") } })
+  const adapter = initializeAdapter(config, lora, "memory")
+  const seconds = async (rows: ReadonlyArray<GradientRow>) => {
+    await opened.gradient(adapter, rows, { temperature: 1 })
+    const started = process.cpuUsage()
+    await opened.gradient(adapter, rows, { temperature: 1 })
+    const { system, user } = process.cpuUsage(started)
+    return (system + user) / 1e6
+  }
+  const [apart, together] = [await seconds(replies), await seconds(shareStems(replies, 8192).map(({ row }) => row))]
+  console.log(
+    `8 replies of 128 tokens to a prompt of 896: apart ${apart.toFixed(1)} s, as one row ${together.toFixed(1)} s`
+  )
+}
+
 if (process.argv[2] !== undefined) {
   process.send!(await measure(JSON.parse(process.argv[2]) as Row))
   process.disconnect()
@@ -93,4 +120,5 @@ if (process.argv[2] !== undefined) {
     ]
     console.log(cells.join("  "))
   }
+  await shareBench()
 }

@@ -4,10 +4,10 @@ import { Argument, Command } from "effect/cli"
 import { join } from "node:path"
 import { damageOf, listCheckpoints } from "../actors/checkpoint.ts"
 import { isBeingWritten, isRun, readRecord } from "../actors/run-folder.ts"
+import { exportCommand } from "./export.ts"
 import { WrongInput } from "./failure.ts"
 import { merge } from "./merge.ts"
 import { answer, json, table } from "./output.ts"
-import { exportCommand } from "./export.ts"
 import { verify } from "./verify.ts"
 
 /** A run at a glance. */

@@ -108,13 +108,17 @@ describe.each(configs.map((config) => [config.family, config] as const))("%s", (
     await Promise.all([model.release(), anew.release()])
   })
 
-  it("a long prompt is read as it is scored", async () => {
+  it("a long prompt is read as it is scored, the same alone and among others", async () => {
     const model = openModel(config, { frozen: { lora, base } })
-    const prompt = row(config, 600, 1).tokens
-    const [reply] = await model.generate(adapter, [{ prompt, uniforms: [uniform(), uniform(), uniform()] }], {
-      temperature: 1,
-      end: -1
-    })
+    const asked = [600, 530, 640].map((length) => ({
+      prompt: row(config, length, 1).tokens,
+      uniforms: [uniform(), uniform(), uniform()]
+    }))
+    const options = { temperature: 1, end: -1 }
+    const together = await model.generate(adapter, asked, options)
+    for (const i of [0, 1]) expect(await model.generate(adapter, [asked[i]!], options)).toEqual([together[i]])
+    const [reply] = together
+    const { prompt } = asked[0]!
     const tokens = [...prompt, ...reply!.tokens]
     const [scored] = await model.score(adapter, [{ tokens, positions: [600, 601, 602] }], { temperature: 1 })
     expect(distance(reply!.logprobs, scored!)).toBeLessThan(1e-5)

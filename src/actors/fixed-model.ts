@@ -13,6 +13,8 @@ import { makeModelWorkers } from "./model-workers.ts"
 export interface FixedOptions {
   /** Model workers, or threads of one where the model is large and runs on the processor. */
   readonly shards: number
+  /** Matrices are held in bytes. */
+  readonly quantised?: boolean | undefined
   /** Dealt to the workers in turn; default the processor. */
   readonly devices?: ReadonlyArray<Device> | undefined
 }
@@ -20,9 +22,9 @@ export interface FixedOptions {
 /** Workers of one policy, as its own version. The surrounding scope ends them and takes the file away. */
 export const openFixedModel = Effect.fnUntraced(function* (
   { adapter, config, declares, folder }: Description,
-  { devices = [cpu], shards }: FixedOptions
+  { devices = [cpu], quantised = false, shards }: FixedOptions
 ) {
-  const stored = yield* storeWeights(folder, config)
+  const stored = yield* storeWeights(folder, config, { quantised })
   const none = new Float32Array(0)
   const frozen = adapter && { lora: adapter.lora, base: none }
   const onProcessor = devices.every(({ provider }) => provider === "cpu")

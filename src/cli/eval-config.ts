@@ -61,8 +61,9 @@ export interface Outcome {
 export const onePack = (packs: number) =>
   new WrongInput({ field: "packs", value: packs, expected: "at least 2, to have another pack" })
 
-export const policyOptionsOf = ({ device, remote, style, thinking }: EvalConfig) => ({
+export const policyOptionsOf = ({ device, dtype, remote, style, thinking }: EvalConfig) => ({
   ...(device === undefined ? {} : { device }),
+  ...(dtype === undefined ? {} : { dtype }),
   ...(remote === undefined ? {} : { remote }),
   ...(style === undefined ? {} : { style }),
   ...(thinking === undefined ? {} : { thinking })

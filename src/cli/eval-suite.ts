@@ -19,6 +19,7 @@ const mayAccompanySuite = [
   "style",
   "thinking",
   "device",
+  "dtype",
   "remote",
   "lifecycle.replySeconds",
   "lifecycle.environmentSeconds"

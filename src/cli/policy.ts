@@ -8,6 +8,7 @@ import { defaultRemote, makeRemote } from "../actors/remote.ts"
 import { policyFolderOf, type RunFolderError } from "../actors/run-folder.ts"
 import type { Environment, Style } from "../environment.ts"
 import type { Device } from "../kernels/device.ts"
+import { byteBlock, type TransformerConfig } from "../kernels/transformer.ts"
 import { type Chat, openChat } from "../policies/chat.ts"
 import { type Checkpoint, describeCheckpoint, readCheckpoint } from "../policies/checkpoint.ts"
 import { type CheckpointError, errorIn } from "../policies/checkpoint-file.ts"
@@ -41,6 +42,11 @@ export const policyFields = {
     Schema.Boolean.annotate({ description: "Thinking switch of the chat template; default: the template's own" })
   ),
   device: Schema.optionalKey(deviceText),
+  dtype: Schema.optionalKey(
+    Schema.Literals(["float32", "int8"]).annotate({
+      description: "What matrices are held in: float32 (default), or int8 on the processor, smaller and faster"
+    })
+  ),
   remote: Schema.optionalKey(RemoteConfig)
 }
 
@@ -69,9 +75,10 @@ export const openPolicy = Effect.fnUntraced(function* (
   PolicyFault,
   FileSystem.FileSystem | ChildProcessSpawner.ChildProcessSpawner
 > {
-  const { device, environment, remote, style, thinking } = options
-  if (device !== undefined && /^(scripted|openai):/.test(text)) {
-    return yield* new WrongInput({ field: "device", value: device, expected: "nothing: no model runs here" })
+  const { device, dtype, environment, remote, style, thinking } = options
+  for (const [field, value] of Object.entries({ device, dtype })) {
+    if (value === undefined || !/^(scripted|openai):/.test(text)) continue
+    return yield* new WrongInput({ field, value, expected: "nothing: no model runs here" })
   }
   if (text.startsWith("openai:")) return yield* openRemote(text, options)
   if (remote !== undefined) {
@@ -157,12 +164,30 @@ export const openSpeech = (path: string, options: PolicyOptions) =>
 const openCheckpoint = Effect.fnUntraced(function* (path: string, options: PolicyOptions) {
   const { description, speech } = yield* readSpeech(path, options)
   const devices = options.devices ?? (yield* openDevices(options.device ?? "cpu"))
+  yield* checkDtype(options.dtype, description.config, devices)
+  const quantised = options.dtype === "int8"
   const { policyVersion } = description.declares
   const policy = Effect.gen(function* () {
-    const workers = yield* openFixedModel(description, { devices, shards: options.shards ?? 2 })
+    const workers = yield* openFixedModel(description, { devices, quantised, shards: options.shards ?? 2 })
     return yield* makeInference({ ...speech, workers, policyVersion: () => policyVersion })
   })
   return Layer.effect(Policy, Effect.provideService(policy, FileSystem.FileSystem, yield* FileSystem.FileSystem))
+})
+
+/** Whether the model's matrices can be held in a type where they are to be multiplied. */
+export const checkDtype = Effect.fnUntraced(function* (
+  dtype: string | undefined,
+  { headSize, heads, hiddenSize, innerSize }: TransformerConfig,
+  devices: ReadonlyArray<Device>
+) {
+  if (dtype !== "int8") return
+  const refuse = (expected: string) => new WrongInput({ field: "dtype", value: dtype, expected })
+  if (devices.some(({ provider }) => provider !== "cpu")) {
+    return yield* refuse(`"float32" on a GPU: int8 is for the processor`)
+  }
+  if ([hiddenSize, innerSize, heads * headSize].some((size) => size % byteBlock !== 0)) {
+    return yield* refuse(`"float32" for this model: int8 needs rows of multiples of ${byteBlock} numbers`)
+  }
 })
 
 /** Checks that a policy speaks a style, and opens its chat template where that is `chat`. */

@@ -9,7 +9,7 @@ import { resolveConfig, settingOptions, settingsOf } from "./config.ts"
 import { openDevices } from "./device.ts"
 import { WrongInput } from "./failure.ts"
 import { answer, json } from "./output.ts"
-import { checkThinking, describePolicyFolder, openChatOf, policyFields } from "./policy.ts"
+import { checkDtype, checkThinking, describePolicyFolder, openChatOf, policyFields } from "./policy.ts"
 
 const withDefault = <S extends Schema.Top>(schema: S, value: S["Type"]) =>
   schema.pipe(Schema.withDecodingDefaultTypeKey(Effect.succeed(value)))
@@ -34,6 +34,7 @@ const ServeConfig = Schema.Struct({
   shards: withDefault(count("Model workers, each a thread; default 2"), 2),
   maxWaiting: withDefault(count("Most replies on their way; default 1024"), 1024),
   device: policyFields.device,
+  dtype: policyFields.dtype,
   thinking: policyFields.thinking
 })
 
@@ -54,11 +55,16 @@ export const serve = Command.make(
     const chat = yield* openChatOf(policy, checkpoint)
     yield* checkThinking(policy, chat, options.thinking)
     const devices = yield* openDevices(options.device ?? "cpu")
+    yield* checkDtype(options.dtype, checkpoint.config, devices)
     return yield* Effect.scoped(
       Effect.gen(function* () {
         const { config, tokenizer } = checkpoint
         const { policyVersion } = checkpoint.declares
-        const workers = yield* openFixedModel(checkpoint, { devices, shards: options.shards })
+        const workers = yield* openFixedModel(checkpoint, {
+          devices,
+          quantised: options.dtype === "int8",
+          shards: options.shards
+        })
         const model = options.name ?? basename(resolve(policy))
         const actor = { name: model, workers, end: chat.ends[0]!, policyVersion: () => policyVersion }
         const url = yield* listen({

@@ -66,8 +66,8 @@ export const generateGraph = (
     g.where(g.equal(token, end), g.int32(0), g.sub(before, g.int32(1)))
   const goesOn = (g: Graph, left: Value) => g.greater(g.max(left, 0), g.int32(0))
 
-  const { norm, table } = head(f, inverseTemperature)
-  const logits = (g: Graph, hidden: Value) => g.matMul(g.rmsNorm(hidden, norm, config.epsilon), table, { transB: true })
+  const { logits: toLogits, norm } = head(f, inverseTemperature)
+  const logits = (g: Graph, hidden: Value) => toLogits(g, g.rmsNorm(hidden, norm, config.epsilon))
 
   const rows = graph.reshape(last, ["P", 1])
   const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")

@@ -194,7 +194,8 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   /** What the flat vectors hold that callers hand in and get back. */
   const own = stored === undefined ? parameters(config) : []
   const trained = frozen === undefined ? own : adapterParameters(config, frozen.lora)
-  const large = parameterCount(config) >= largeModel
+  // Matrices in bytes are small enough to be arranged.
+  const inPlace = parameterCount(config) >= largeModel && stored?.quantised !== true
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
     const settings = sessionOptions(device, threads)
@@ -202,7 +203,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       sessions.get(name) ??
       (stored === undefined
         ? ort.InferenceSession.create(build(), settings)
-        : openBeside(stored, build(), name.startsWith("generate") && !large ? settings : unarranged(settings)))
+        : openBeside(stored, build(), name.startsWith("generate") && !inPlace ? settings : unarranged(settings)))
     sessions.set(name, known)
     return known
   }
@@ -212,7 +213,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     withAdapters(graph, stored === undefined ? weightInputs(graph, config) : weightsInFile(graph, config, stored))
 
   // The processor's products with rearranged weights know no other kernel for a single row.
-  const arranged = generateFrom === "constants" || (stored !== undefined && !large)
+  const arranged = generateFrom === "constants" || (stored !== undefined && !inPlace)
   const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
@@ -268,6 +269,9 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   const scalar = (temperature: number) =>
     new ort.Tensor("float32", Float32Array.of(1 / Math.max(temperature, 1e-6)), [])
 
+  const checkWhole = () => {
+    if (stored?.quantised === true) throw new Error("matrices in bytes generate, and neither score nor train")
+  }
   const scoreFeeds = (weights: Float32Array, rows: ReadonlyArray<ScoreRow>, temperature: number) => {
     const M = rows.reduce((sum, { positions }) => sum + positions.length, 0)
     const longest = longestOf(rows.map((row) => row.tokens))
@@ -393,6 +397,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       })
     },
     score: async (weights, rows, { temperature }) => {
+      checkWhole()
       const length = rows.reduce((longest, { tokens }) => Math.max(longest, paddedLength(tokens.length)), 1)
       const runs = Math.ceil((rows.length * length) / scoredAtOnce)
       const size = Math.ceil(rows.length / runs)
@@ -407,6 +412,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       return scored
     },
     gradient: async (weights, rows, { temperature }) => {
+      checkWhole()
       const { graph, inputs, M, name } = scoreFeeds(weights, rows, temperature)
       const flat = new Float32Array(M)
       flat.set(rows.flatMap((row) => row.weights))

@@ -106,12 +106,34 @@ export const weightConstants = (graph: Graph, config: TransformerConfig, flat: F
 /** Weights in a file that the runtime maps, in the folder from which graphs are then loaded too. */
 export interface StoredWeights {
   readonly folder: string
+  /** By the parameters' names; of a matrix that is held in bytes, by `bytesOf` and `scalesOf` its name. */
   readonly places: ReadonlyMap<string, FilePlace>
+  /** Matrices are held in bytes: they generate, and nothing else. */
+  readonly quantised?: boolean | undefined
 }
+
+/** Numbers of a row that share a scale, where matrices are held in bytes. */
+export const byteBlock = 32
+export const bytesOf = (name: string): string => `${name}.bytes`
+export const scalesOf = (name: string): string => `${name}.scales`
 
 /** Weights stored beside the graph: the price is that of constants, without a copy of them in between. */
 export const weightsInFile = (graph: Graph, config: TransformerConfig, { places }: StoredWeights): Weights =>
-  new Map(parameters(config).map(({ name, shape }) => [name, graph.external(name, places.get(name)!, shape)]))
+  new Map(
+    parameters(config).flatMap(({ name, shape }) => {
+      const [rows, columns = 0] = shape
+      const blocks = columns / byteBlock
+      const external = (as: string, dims: ReadonlyArray<number>, type: "float32" | "uint8" = "float32") => {
+        const place = places.get(as)
+        return place === undefined ? [] : [[as, graph.external(as, place, dims, type)] as const]
+      }
+      return [
+        ...external(name, shape),
+        ...external(bytesOf(name), [rows!, blocks, byteBlock], "uint8"),
+        ...external(scalesOf(name), [rows!, blocks])
+      ]
+    })
+  )
 
 /** What is used by all layers of one graph. */
 interface Frame {
@@ -141,7 +163,14 @@ const within = (outer: Frame, graph: Graph): Frame => ({ ...outer, tape: new Tap
  */
 const linear = ({ tape, weights }: Frame, name: string, x: Value): Value => {
   const part = (suffix: string) => weights.get(`${name}.${suffix}`)
-  const y = tape.linear(x, part("weight")!, part("bias"))
+  const [bytes, bias] = [part(bytesOf("weight")), part("bias")]
+  const product = bytes && tape.graph.matMulBytes(x, bytes, part(scalesOf("weight"))!)
+  const y =
+    product === undefined
+      ? tape.linear(x, part("weight")!, bias)
+      : bias === undefined
+        ? product
+        : tape.graph.add(product, bias)
   const [a, b] = [part("lora_A.weight"), part("lora_B.weight")]
   if (a === undefined || b === undefined) return y
   return tape.add(y, tape.linear(tape.scale(tape.linear(x, a), weights.get(loraScale)!), b))
@@ -363,10 +392,18 @@ export interface Head {
   readonly norm: Value
   /** `[V, D]` */
   readonly table: Value
+  /** The product with it, in generation. */
+  readonly logits: (graph: Graph, normed: Value) => Value
 }
 
 /** @param inverseTemperature scalar by which logits are multiplied */
-export const head = (f: Frame, inverseTemperature: Value): Head => ({
-  norm: f.tape.scale(f.weights.get("model.norm.weight")!, inverseTemperature),
-  table: f.weights.get(f.config.tied ? "model.embed_tokens.weight" : "lm_head.weight")!
-})
+export const head = ({ config, tape, weights }: Frame, inverseTemperature: Value): Head => {
+  const name = config.tied ? "model.embed_tokens.weight" : "lm_head.weight"
+  const [table, bytes, scales] = [weights.get(name)!, weights.get(bytesOf(name)), weights.get(scalesOf(name))]
+  return {
+    norm: tape.scale(weights.get("model.norm.weight")!, inverseTemperature),
+    table,
+    logits: (graph, normed) =>
+      bytes === undefined ? graph.matMul(normed, table, { transB: true }) : graph.matMulBytes(normed, bytes, scales!)
+  }
+}

@@ -15,9 +15,12 @@ import {
   tensorEntries
 } from "../kernels/safetensors.ts"
 import {
+  byteBlock,
+  bytesOf as namedBytes,
   type Parameter,
   parameterCount,
   parameters,
+  scalesOf,
   type StoredWeights,
   type TransformerConfig
 } from "../kernels/transformer.ts"
@@ -49,7 +52,7 @@ const passWeights = Effect.fnUntraced(function* (
   folder: string,
   config: TransformerConfig,
   room: (at: number, length: number) => Float32Array,
-  onPiece: (piece: Float32Array, parameter: Parameter) => void = () => {}
+  onPiece: (piece: Float32Array, parameter: Parameter, from: number) => void = () => {}
 ) {
   const shards = yield* openShards(folder)
   const wanted = parameters(config)
@@ -84,7 +87,7 @@ const passWeights = Effect.fnUntraced(function* (
       }
       const broken = firstNotFinite(piece)
       if (broken >= 0) return yield* wrong(`${piece[broken]} at element ${from + broken}`, "finite numbers")
-      onPiece(piece, parameter)
+      onPiece(piece, parameter, from)
     }
   }
 }, Effect.scoped)
@@ -104,8 +107,14 @@ const pageBytes = 4096
  * while it is loaded. The surrounding scope takes file and folder away.
  *
  * @param place folder for the file, which takes four bytes a parameter; default the system's for temporary files
+ * @param quantised holds matrices in bytes, blocks of `byteBlock` numbers with a scale each: a bit more than one byte a
+ *   parameter. Their rows must be multiples of that long
  */
-export const storeWeights = Effect.fnUntraced(function* (folder: string, config: TransformerConfig, place?: string) {
+export const storeWeights = Effect.fnUntraced(function* (
+  folder: string,
+  config: TransformerConfig,
+  { place, quantised = false }: { readonly place?: string; readonly quantised?: boolean } = {}
+) {
   const files = yield* FileSystem.FileSystem
   const store = yield* files.makeTempDirectoryScoped({
     prefix: "constellate-weights-",
@@ -114,6 +123,17 @@ export const storeWeights = Effect.fnUntraced(function* (folder: string, config:
   const path = join(store, storedFile)
   const places = new Map<string, FilePlace>()
   let end = 0
+  const reserve = (name: string, length: number): FilePlace => {
+    const known = places.get(name)
+    if (known !== undefined) return known
+    const made = { location: storedFile, offset: Math.ceil(end / pageBytes) * pageBytes, length }
+    end = made.offset + length
+    places.set(name, made)
+    return made
+  }
+  const table = "model.embed_tokens.weight"
+  const asBytes = ({ name }: Parameter) =>
+    quantised && (name.endsWith("_proj.weight") || name === (config.tied ? table : "lm_head.weight"))
   yield* Effect.acquireUseRelease(
     Effect.sync(() => openSync(path, "w")),
     (file) => {
@@ -122,22 +142,43 @@ export const storeWeights = Effect.fnUntraced(function* (folder: string, config:
         folder,
         config,
         (_, length) => room.subarray(0, length),
-        (piece, { name, size }) => {
-          const known = places.get(name)
-          if (known === undefined) {
-            end = Math.ceil(end / pageBytes) * pageBytes
-            places.set(name, { location: storedFile, offset: end, length: 4 * size })
+        (piece, parameter, from) => {
+          const { name, size } = parameter
+          const write = (as: string, length: number, bytes: Uint8Array, at: number) => {
+            const { offset } = reserve(as, length)
+            for (let done = 0; done < bytes.length;) {
+              done += writeSync(file, bytes, done, undefined, offset + at + done)
+            }
           }
-          const bytes = bytesOf(piece)
-          for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, undefined, end + done)
-          end += bytes.length
+          if (asBytes(parameter)) {
+            const { numbers, scales } = quantise(piece)
+            write(namedBytes(name), size, numbers, from)
+            write(scalesOf(name), (4 * size) / byteBlock, bytesOf(scales), (4 * from) / byteBlock)
+          }
+          // An embedding is looked up as it is, its rows being few.
+          if (!asBytes(parameter) || name === table) write(name, 4 * size, bytesOf(piece), 4 * from)
         }
       )
     },
     (file) => Effect.sync(() => closeSync(file))
   )
-  return { folder: store, places } satisfies StoredWeights
+  return { folder: store, places, quantised } satisfies StoredWeights
 })
+
+/** Signed numbers up to 127 plus 128, and for each block what one of them stands for. */
+const quantise = (numbers: Float32Array) => {
+  const bytes = new Uint8Array(numbers.length)
+  const scales = new Float32Array(numbers.length / byteBlock)
+  for (let block = 0; block < scales.length; block++) {
+    let largest = 0
+    const [from, to] = [block * byteBlock, (block + 1) * byteBlock]
+    for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(numbers[i]!))
+    scales[block] = largest / 127
+    const inverse = largest === 0 ? 0 : 127 / largest
+    for (let i = from; i < to; i++) bytes[i] = Math.round(numbers[i]! * inverse) + 128
+  }
+  return { numbers: bytes, scales }
+}
 
 const storedFile = "weights.bin"
 

@@ -21,6 +21,9 @@ describe("a device", () => {
   it.each([
     [["eval", "scripted:random", "--env", "frozen-lake", "--device", "cpu"], '"device" is "cpu", expected nothing'],
     [[...evaluation, "--device", "gpu"], '"device" is "gpu", expected cpu, cuda, cuda:N, several as in cuda:0,1'],
+    [["eval", "scripted:random", "--env", "frozen-lake", "--dtype", "int8"], '"dtype" is "int8", expected nothing'],
+    [["serve", model, "--dtype", "int8"], '"dtype" is "int8", expected "float32" for this model: int8 needs rows'],
+    [["serve", model, "--dtype", "float16"], '"dtype" is "float16", expected "float32" or "int8"'],
     [["serve", model, "--device", "cuda:0,0"], '"device" is "cuda:0,0", expected cpu'],
     [["train", "--device", "tpu", "--dry-run"], '"device" is "tpu", expected cpu'],
     [

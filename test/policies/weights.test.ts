@@ -2,14 +2,16 @@
 import { NodeServices } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { initialize } from "../../src/kernels/initialize.ts"
 import { initializeAdapter, type LoraConfig } from "../../src/kernels/lora.ts"
 import { openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
-import { parameterCount, parameters } from "../../src/kernels/transformer.ts"
+import { parameterCount, parameters, type TransformerConfig } from "../../src/kernels/transformer.ts"
 import { readCheckpoint } from "../../src/policies/checkpoint.ts"
-import { storeWeights } from "../../src/policies/weights.ts"
+import { storeWeights, writeWeights } from "../../src/policies/weights.ts"
 
 const vectors = `${import.meta.dirname}/../vectors/transformer`
 const folders = readdirSync(vectors, { withFileTypes: true }).flatMap((entry) =>
@@ -82,6 +84,65 @@ describe.each(folders)("%s", (name) => {
         expect(spokenFromFile.map(({ tokens }) => tokens)).toEqual(spoken.map(({ tokens }) => tokens))
         for (const model of [inMemory, inFile, adapted, adaptedInFile]) await model.release()
         expect(readdirSync(stored.folder)).toEqual(["weights.bin"])
+      })
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("matrices in bytes", () => {
+  const config: TransformerConfig = {
+    family: "qwen2",
+    vocabularySize: 300,
+    hiddenSize: 64,
+    innerSize: 96,
+    layers: 2,
+    heads: 4,
+    keyValueHeads: 2,
+    headSize: 16,
+    epsilon: 1e-6,
+    ropeTheta: 1000,
+    maxPositions: 64,
+    tied: true
+  }
+
+  it.live.each([true, false])("generate about what the numbers do, in any batch, tied %s", (tied) =>
+    Effect.gen(function* () {
+      const own = { ...config, tied }
+      const folder = mkdtempSync(join(tmpdir(), "constellate-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+      const { normal } = stream("bytes")
+      const weights = initialize(own, "bytes").map((x) => 1.5 * x + 0.02 * normal())
+      yield* writeWeights(folder, own, weights)
+      const stored = yield* storeWeights(folder, own, { quantised: true })
+      // No matrix is there twice, but for an embedding that is also the head.
+      const names = [...stored.places.keys()]
+      expect(names.filter((name) => name.endsWith("_proj.weight"))).toEqual([])
+      expect(names.filter((name) => name.startsWith("model.embed"))).toHaveLength(tied ? 3 : 1)
+      const asked = Array.from({ length: 16 }, (_, i) => ({
+        prompt: Array.from({ length: 5 + i }, () => int(0, 299)),
+        uniforms: Array.from({ length: 8 }, uniform)
+      }))
+      yield* Effect.promise(async () => {
+        const [exact, bytes] = [openModel(own, { generateFrom: "constants" }), openModel(own, { stored })]
+        const options = { temperature: 1, end: -1 }
+        const said = await exact.generate(weights, asked, options)
+        const rounded = await bytes.generate(new Float32Array(0), asked, options)
+        for (const i of [0, 7, 15]) {
+          expect(await bytes.generate(new Float32Array(0), [asked[i]!], options)).toEqual([rounded[i]])
+        }
+        // The first tokens that were drawn alike saw the same prompt.
+        const gaps = said.flatMap(({ logprobs, tokens }, i) =>
+          tokens[0] === rounded[i]!.tokens[0] ? [Math.abs(logprobs[0]! - rounded[i]!.logprobs[0]!)] : []
+        )
+        expect(gaps.length).toBeGreaterThan(8)
+        expect(gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length).toBeLessThan(0.12)
+        expect(Math.max(...gaps)).toBeLessThan(0.5)
+        expect(Math.max(...gaps)).toBeGreaterThan(1e-5)
+        const row = { tokens: [1, 2, 3], positions: [1], weights: [1] }
+        await expect(bytes.score(new Float32Array(0), [row], { temperature: 1 })).rejects.toThrow("neither score")
+        await expect(bytes.gradient(new Float32Array(0), [row], { temperature: 1 })).rejects.toThrow("neither score")
+        await exact.release()
+        await bytes.release()
       })
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )

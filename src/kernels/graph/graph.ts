@@ -27,7 +27,7 @@ import {
 } from "./onnx_pb.ts"
 import { broadcast, type Dim, product, type Shape, sameShape, showShape } from "./shape.ts"
 
-export type ElementType = "float32" | "int32" | "int64" | "bool"
+export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint8"
 
 /** The output of a node, an input or a constant. */
 export interface Value {
@@ -55,7 +55,8 @@ const dataTypes = {
   float32: DataType.FLOAT,
   int32: DataType.INT32,
   int64: DataType.INT64,
-  bool: DataType.BOOL
+  bool: DataType.BOOL,
+  uint8: DataType.UINT8
 } as const
 
 const microsoft = "com.microsoft"
@@ -365,6 +366,19 @@ export class Graph {
     if (!transA && !transB && alpha === 1) return this.#node("MatMul", [a, b], [["float32", shape]])[0]!
     const attributes = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } }
     return this.#node("FusedMatMul", [a, b], [["float32", shape]], attributes, microsoft)[0]!
+  }
+
+  /**
+   * `x w'` with `w [N, K]` held as `bytes [N, K / b, b]`: signed numbers plus 128, each block of b with its scale in
+   * `scales [N, K / b]`. The runtime rounds blocks of `x` to bytes as well.
+   */
+  matMulBytes(x: Value, bytes: Value, scales: Value): Value {
+    const [N, blocks, size] = bytes.shape as [number, number, number]
+    if (bytes.type !== "uint8" || x.shape.at(-1) !== blocks * size || !sameShape(scales.shape, [N, blocks]))
+      this.#refuse("MatMulNBits", "sizes do not fit", x, bytes, scales)
+    const attributes = { K: blocks * size, N, bits: 8, block_size: size, accuracy_level: 4 }
+    const shape = [...x.shape.slice(0, -1), N]
+    return this.#node("MatMulNBits", [x, bytes, scales], [["float32", shape]], attributes, microsoft)[0]!
   }
 
   #reduce(op: string, x: Value, axis: number, keep: boolean): Value {

@@ -61,7 +61,7 @@ export const TrainingConfig = Schema.Struct({
     warmUp: withDefault(count, 50, "Steps of linear rise"),
     minimum: withDefault(atLeast1, 100, "Least steps of the drill"),
     maximum: withDefault(atLeast1, 1500, "Most steps of the drill"),
-    recall: withDefault(share, 0.88, "The drill ends at this probability of what follows from context or episode"),
+    recall: withDefault(share, 0.95, "The drill ends at this probability of what follows from context or episode"),
     settle: withDefault(atLeast1, 200, "Steps on mediocre demonstrations"),
     floor: withDefault(share, 0.05, "Share of the peak at which the cosine of the last steps ends"),
     checkpointEvery: withDefault(atLeast1, 100, "Steps between checkpoints of the warm start")

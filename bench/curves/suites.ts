@@ -37,8 +37,7 @@ writeFileSync(
   )
 )
 
-const share = (value: number | null): string =>
-  value === null ? "–" : value.toFixed(2).replace(/^(-?)0\./, "$1.")
+const share = (value: number | null): string => (value === null ? "–" : value.toFixed(2).replace(/^(-?)0\./, "$1."))
 for (const { evaluation, name } of curves) {
   const { gain, mean, positions } = evaluation
   const over = ({ high, low, mean }: typeof mean.success) => `${share(mean)} (${share(low)} to ${share(high)})`

@@ -8,7 +8,18 @@
 import { blockSize } from "./graph/blocks.ts"
 import { Graph, type Value } from "./graph/graph.ts"
 import { product } from "./graph/shape.ts"
-import { decode, forward, frame, head, type KeysValues, type TransformerConfig, type Weights } from "./transformer.ts"
+import {
+  apart,
+  both,
+  decode,
+  forward,
+  frame,
+  head,
+  heightOf,
+  type KeysValues,
+  type TransformerConfig,
+  type Weights
+} from "./transformer.ts"
 
 /**
  * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `padding [P, 1, 1, T]`;
@@ -26,12 +37,14 @@ export const generateGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
   S: "S" | 1 = "S",
-  blocks = false
+  { blocks = false, reuse = false } = {}
 ): Uint8Array => {
   const graph = new Graph()
   const T = blocks ? product([blockSize, "C"]) : "T"
+  const keys = reuse ? both("A", T) : T
   const tokens = graph.input("tokens", "int32", ["P", T])
-  const padding = graph.input("padding", "float32", ["P", 1, 1, T])
+  const padding = graph.input("padding", "float32", ["P", 1, 1, keys])
+  const past = reuse ? graph.input("past", "float32", ["P", heightOf(config), "A", config.headSize]) : undefined
   const last = graph.input("last", "int32", ["P"])
   const lengths = graph.input("lengths", "int32", ["P"])
   const uniforms = graph.input("uniforms", "float32", ["n", "P", S])
@@ -41,6 +54,10 @@ export const generateGraph = (
   graph.bind("P", tokens, 0)
   if (blocks) graph.bind("C", tokens, 1, blockSize)
   else graph.bind("T", tokens, 1)
+  if (past !== undefined) {
+    graph.bind("A", past, 2)
+    graph.bind(String(keys), padding, 3)
+  }
   graph.bind("n", uniforms, 0)
   if (S === "S") graph.bind(S, uniforms, 2)
   const B = product(["P", S])
@@ -71,7 +88,9 @@ export const generateGraph = (
 
   const rows = graph.reshape(last, ["P", 1])
   const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")
-  const { hidden, cache } = forward(f, tokens, last, { rows, positions: lastPosition }, { blocks })
+  const asking = { rows, positions: lastPosition }
+  const before = past && apart(graph, config, past)
+  const { cache, hidden, read } = forward(f, tokens, last, asking, { blocks }, undefined, before)
   // Each prompt's logits once for each of its samples.
   const promptLogits = graph.reshape(logits(graph, hidden), ["P", 1, config.vocabularySize])
   const spread = graph.reshape(graph.add(promptLogits, graph.zeros(["P", S, 1])), [B, config.vocabularySize])
@@ -108,6 +127,8 @@ export const generateGraph = (
   graph.output(first.probability, "firstProbability")
   graph.output(emitted[0]!, "laterTokens")
   graph.output(emitted[1]!, "laterProbabilities")
+  const made = read.flatMap(({ keys, values }) => [keys, values])
+  if (reuse) graph.output(graph.concat(made, 1), "read")
   return graph.serialize()
 }
 

@@ -18,8 +18,10 @@ import { generateGraph } from "./generate.ts"
 import { blockSize, hiddenScore } from "./graph/blocks.ts"
 import type { Graph } from "./graph/graph.ts"
 import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
+import { Prefixes } from "./prefixes.ts"
 import { type GraphOptions, gradientGraph, scoreGraph } from "./train.ts"
 import {
+  heightOf,
   type Parameter,
   parameterCount,
   parameters,
@@ -46,6 +48,9 @@ const scoredAtOnce = 1536
 /** Longer sequences have their attention worked out in blocks, and are padded to whole ones. */
 const longSequence = 512
 
+/** What a run costs by itself, in tokens that are read. */
+const runTokens = 128
+
 /** With more logits than these, 256 MiB, log-probabilities are worked out in blocks. */
 const manyLogits = 2 ** 26
 
@@ -63,6 +68,8 @@ export interface GenerateRow {
   readonly prompt: ReadonlyArray<number>
   /** Uniforms in [0, 1), one for each token that may be sampled; their number is the cap. */
   readonly uniforms: ReadonlyArray<number>
+  /** Another prompt may go on from this one: what was read of it is kept, within `ModelOptions.keptBytes`. */
+  readonly goesOn?: boolean | undefined
 }
 
 export interface Generated {
@@ -126,6 +133,11 @@ export interface ModelOptions {
   readonly generateFrom?: "inputs" | "constants"
   /** With it, the weights that calls hand in are those of adapters on this base, and gradients are theirs. */
   readonly frozen?: Frozen | undefined
+  /**
+   * For what was read of prompts that others go on from: these read the rest only and get the same bits. Default 0; on
+   * the processor only.
+   */
+  readonly keptBytes?: number | undefined
   /** Gradients keep each layer's input only and make the rest anew: less memory, a third more work; default false. */
   readonly recompute?: boolean | undefined
   /**
@@ -167,6 +179,36 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewes
   return { prompts, samples, slots }
 }
 
+/** Rows of one run, of whose prompts the first `past` positions were read before. */
+interface Reading {
+  readonly past: number
+  readonly rows: ReadonlyArray<number>
+}
+
+/**
+ * Deals rows to runs. In a run all prompts are read from the same position on; a run of their own for those of which
+ * more is known has its price too.
+ *
+ * @param known  of each row, the positions that were read before
+ * @param length to which prompts are padded
+ */
+export const readings = (
+  known: ReadonlyArray<number>,
+  length: number,
+  rows = [...known.keys()]
+): ReadonlyArray<Reading> => {
+  const split = (past: number) => Map.groupBy(rows, (row) => known[row]! >= past)
+  const cost = (past: number) => {
+    const [more, less] = [split(past).get(true) ?? [], split(past).get(false) ?? []]
+    return more.length * (length - past) + less.length * length + (less.length > 0 ? runTokens : 0)
+  }
+  let best = 0
+  for (const past of new Set(known)) if (cost(past) < cost(best)) best = past
+  const rest = split(best).get(false)
+  const first = { past: best, rows: split(best).get(true)! }
+  return rest === undefined ? [first] : [first, ...readings(known, length, rest)]
+}
+
 /** Opens a graph whose weights lie in a file: the runtime finds them beside the file that the graph comes from. */
 const openBeside = async (
   { folder }: StoredWeights,
@@ -190,12 +232,24 @@ const unarranged = (settings: ort.InferenceSession.SessionOptions): ort.Inferenc
 
 /** Builds the graphs and their sessions; each is made when it is first used. */
 export const openModel = (config: TransformerConfig, options: ModelOptions = {}): Model => {
-  const { device = cpu, frozen, generateFrom = "inputs", recompute = false, stored, threads = 1 } = options
+  const {
+    device = cpu,
+    frozen,
+    generateFrom = "inputs",
+    keptBytes = 0,
+    recompute = false,
+    stored,
+    threads = 1
+  } = options
   /** What the flat vectors hold that callers hand in and get back. */
   const own = stored === undefined ? parameters(config) : []
   const trained = frozen === undefined ? own : adapterParameters(config, frozen.lora)
   // Matrices in bytes are small enough to be arranged.
   const inPlace = parameterCount(config) >= largeModel && stored?.quantised !== true
+  const prefixes =
+    keptBytes > 0 && device.provider === "cpu" && stored?.quantised !== true
+      ? new Prefixes({ tokens: lengthGrid, positionSize: heightOf(config) * config.headSize, bytes: keptBytes })
+      : undefined
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
     const settings = sessionOptions(device, threads)
@@ -217,19 +271,23 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
-  const generating = async (weights: Float32Array, samples: number, blocks: boolean): Promise<ort.InferenceSession> => {
+  const generating = async (
+    weights: Float32Array,
+    samples: number,
+    variant: { readonly blocks: boolean; readonly reuse: boolean }
+  ): Promise<ort.InferenceSession> => {
     // Of stored weights each session would hold a copy, arranged for speed.
     const S = samples === 1 && stored === undefined ? 1 : "S"
-    const name = `generate ${S}${blocks ? " blocks" : ""}`
+    const name = `generate ${S}${variant.blocks ? " blocks" : ""}${variant.reuse ? " reuse" : ""}`
     if (generateFrom === "inputs" || stored !== undefined)
-      return session(name, () => generateGraph(config, weightsOf, S, blocks))
+      return session(name, () => generateGraph(config, weightsOf, S, variant))
     const base = frozen?.base ?? weights
     if (baked !== base) {
       baked = base
       await release((opened) => opened.startsWith("generate"))
     }
     return session(name, () =>
-      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S, blocks)
+      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S, variant)
     )
   }
   const release = async (which: (name: string) => boolean) => {
@@ -347,54 +405,115 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     return rows.map(({ positions }) => Array.from(flat.subarray(at, (at += positions.length))))
   }
 
-  return {
-    generate: async (weights, rows, { temperature, end }) => {
-      const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
-      const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
-      const longest = longestOf(prompts)
-      const { rows: P, length: T, tokens } = grid(prompts, fewest, paddedLength(longest))
-      const B = P * S
-      const padding = new Float32Array(P * T)
-      const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? 1)
-      for (let p = 0; p < P; p++) padding.fill(hiddenScore, p * T + lengths[p]!, (p + 1) * T)
-      const limits = new Int32Array(B).fill(1)
-      const uniforms = new Float32Array(n * B)
-      rows.forEach((row, r) => {
-        limits[slots[r]!] = row.uniforms.length
-        row.uniforms.forEach((u, i) => {
-          // A float32 may round up to 1, which is outside of [0, 1).
-          uniforms[i * B + slots[r]!] = Math.min(u, 0.99999994)
-        })
+  let rooms = new Float32Array(0)
+  /** Memory that is used again: fresh memory costs more than what is written there. */
+  const room = (size: number): Float32Array => {
+    if (rooms.length < size) rooms = new Float32Array(size)
+    return rooms.subarray(0, size)
+  }
+
+  /** One run. Of all prompts `past` positions were read before, and `known` holds these of each row. */
+  const read = async (
+    weights: Float32Array,
+    rows: ReadonlyArray<GenerateRow>,
+    { temperature, end }: { readonly temperature: number; readonly end: number },
+    length: number,
+    past: number,
+    known: ReadonlyMap<ReadonlyArray<number>, ReadonlyArray<Float32Array>>
+  ): Promise<ReadonlyArray<Generated>> => {
+    const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
+    const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
+    const reuse = prefixes !== undefined && length <= longSequence && (past > 0 || rows.some(({ goesOn }) => goesOn))
+    const rest = past === 0 ? prompts : prompts.map((prompt) => prompt.slice(past))
+    const { rows: P, length: T, tokens } = grid(rest, fewest, length - past)
+    const B = P * S
+    const padding = new Float32Array(P * length)
+    const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? past + 1)
+    for (let p = 0; p < P; p++) padding.fill(hiddenScore, p * length + lengths[p]!, (p + 1) * length)
+    const limits = new Int32Array(B).fill(1)
+    const uniforms = new Float32Array(n * B)
+    rows.forEach((row, r) => {
+      limits[slots[r]!] = row.uniforms.length
+      row.uniforms.forEach((u, i) => {
+        // A float32 may round up to 1, which is outside of [0, 1).
+        uniforms[i * B + slots[r]!] = Math.min(u, 0.99999994)
       })
-      const run = await (
-        await generating(weights, S, longest > longSequence)
-      ).run({
-        ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
-        tokens,
-        padding: new ort.Tensor("float32", padding, [P, 1, 1, T]),
-        last: new ort.Tensor(
-          "int32",
-          lengths.map((length, p) => p * T + length - 1),
-          [P]
-        ),
-        lengths: new ort.Tensor("int32", lengths, [P]),
-        uniforms: new ort.Tensor("float32", uniforms, [n, P, S]),
-        limits: new ort.Tensor("int32", limits, [B]),
-        inverseTemperature: scalar(temperature),
-        end: new ort.Tensor("int32", Int32Array.of(end), [])
-      })
-      const data = (name: string) => run[name]!.data as Int32Array & Float32Array
-      const [firstToken, firstProbability] = [data("firstToken"), data("firstProbability")]
-      const [laterTokens, laterProbabilities] = [data("laterTokens"), data("laterProbabilities")]
-      return rows.map((row, r) => {
-        const slot = slots[r]!
-        const reply = { tokens: [firstToken[slot]!], logprobs: [Math.log(firstProbability[slot]!)] }
-        for (let i = 0; reply.tokens.length < row.uniforms.length && reply.tokens.at(-1) !== end; i++) {
-          reply.tokens.push(laterTokens[i * B + slot]!)
-          reply.logprobs.push(Math.log(laterProbabilities[i * B + slot]!))
+    })
+    const [C, d] = [heightOf(config), config.headSize]
+    const before = room(reuse ? P * C * past * d : 0)
+    if (past > 0)
+      prompts.forEach((prompt, p) => {
+        for (let i = 0; i < past / lengthGrid; i++) {
+          const block = known.get(prompt)![i]!
+          for (let c = 0; c < C; c++)
+            before.set(
+              block.subarray(c * lengthGrid * d, (c + 1) * lengthGrid * d),
+              ((p * C + c) * past + i * lengthGrid) * d
+            )
         }
-        return reply
       })
+    const run = await (
+      await generating(weights, S, { blocks: length > longSequence, reuse })
+    ).run({
+      ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
+      tokens,
+      ...(reuse ? { past: new ort.Tensor("float32", before, [P, C, past, d]) } : {}),
+      padding: new ort.Tensor("float32", padding, [P, 1, 1, length]),
+      last: new ort.Tensor(
+        "int32",
+        lengths.map((own, p) => p * T + own - past - 1),
+        [P]
+      ),
+      lengths: new ort.Tensor("int32", lengths, [P]),
+      uniforms: new ort.Tensor("float32", uniforms, [n, P, S]),
+      limits: new ort.Tensor("int32", limits, [B]),
+      inverseTemperature: scalar(temperature),
+      end: new ort.Tensor("int32", Int32Array.of(end), [])
+    })
+    const data = (name: string) => run[name]!.data as Int32Array & Float32Array
+    if (reuse) {
+      const made = run["read"]!.data as Float32Array
+      const kept = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / S)] : [])))
+      for (const p of kept)
+        prefixes.keep(weights, prompts[p]!, past, (at) => {
+          const block = new Float32Array(C * lengthGrid * d)
+          for (let c = 0; c < C; c++) {
+            const from = ((p * C + c) * T + at) * d
+            block.set(made.subarray(from, from + lengthGrid * d), c * lengthGrid * d)
+          }
+          return block
+        })
+    }
+    const [firstToken, firstProbability] = [data("firstToken"), data("firstProbability")]
+    const [laterTokens, laterProbabilities] = [data("laterTokens"), data("laterProbabilities")]
+    return rows.map((row, r) => {
+      const slot = slots[r]!
+      const reply = { tokens: [firstToken[slot]!], logprobs: [Math.log(firstProbability[slot]!)] }
+      for (let i = 0; reply.tokens.length < row.uniforms.length && reply.tokens.at(-1) !== end; i++) {
+        reply.tokens.push(laterTokens[i * B + slot]!)
+        reply.logprobs.push(Math.log(laterProbabilities[i * B + slot]!))
+      }
+      return reply
+    })
+  }
+
+  return {
+    generate: async (weights, rows, options) => {
+      const length = paddedLength(longestOf(rows.map(({ prompt }) => prompt)))
+      const none = length > longSequence || prefixes === undefined
+      const found = rows.map(({ prompt }) => (none ? [] : prefixes.find(weights, prompt)))
+      const known = new Map(rows.map(({ prompt }, r) => [prompt, found[r]!]))
+      const generated: Array<Generated> = []
+      const dealt = readings(
+        found.map((blocks) => blocks.length * lengthGrid),
+        length
+      )
+      for (const { past, rows: some } of dealt) {
+        const own = some.map((row) => rows[row]!)
+        const replies = await read(weights, own, options, length, past, known)
+        some.forEach((row, i) => (generated[row] = replies[i]!))
+      }
+      return generated
     },
     score: async (weights, rows, { temperature }) => {
       checkWhole()

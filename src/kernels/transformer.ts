@@ -7,7 +7,7 @@
  * key/value head folded into the rows, so keys are never repeated.
  *
  * Letters: B sequences, T tokens, N = B T, D hidden size, K key/value heads, G query heads for each of them, d head
- * size, M selected positions, V vocabulary; in generation P prompts, S samples of each, B = P S.
+ * size, M selected positions, V vocabulary; in generation P prompts, S samples of each, B = P S, A positions read before.
  */
 import { blockSize, causal } from "./graph/blocks.ts"
 import type { FilePlace, Graph, Value } from "./graph/graph.ts"
@@ -246,7 +246,8 @@ export interface Thrift {
  * @param tokens   `[B, T]` int32, padded on the right; what stands behind a sequence's end never reaches it
  * @param selected `[M]` int32, flat indices `b * T + t`: of the last layer's outputs only these are made
  * @param asking   the queries behind these outputs; without it, all positions ask in the last layer too
- * @returns hidden states before the final norm `[M, D]`, and the keys and values of each layer
+ * @param past     the keys and values `[B, K, A, d]` of each layer, A bound, where the sequences begin with positions read before
+ * @returns hidden states before the final norm `[M, D]`, the keys and values of each layer, and those of `tokens` only
  */
 export const forward = (
   f: Frame,
@@ -254,22 +255,26 @@ export const forward = (
   selected: Value,
   asking?: Asking,
   { blocks = false, recompute = false }: Thrift = {},
-  branching?: Branching
-): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues> } => {
+  branching?: Branching,
+  past?: ReadonlyArray<KeysValues>
+): { readonly hidden: Value; readonly cache: ReadonlyArray<KeysValues>; readonly read: ReadonlyArray<KeysValues> } => {
   const { tape, config, weights } = f
   const { hiddenSize: D, headSize: d, heads } = config
   const { graph } = tape
   const [B, T] = [tokens.shape[0]!, tokens.shape[1]!]
   const N = product([B, T])
-  const start = branching?.places ?? graph.indices(0)
-  const places = graph.range(T)
-  const everywhere = graph.reshape(places, [1, T])
+  const A = past?.[0]!.keys.shape[2]
+  const seen = A === undefined ? T : both(A, T)
+  const start = branching?.places ?? (A === undefined ? graph.indices(0) : graph.size(A))
+  const places = graph.range(seen)
+  const own = A === undefined ? places : graph.cut(places, 0, start, graph.size(seen), T)
+  const everywhere = graph.reshape(own, [1, T])
   const branches = branching && { keys: branching.branches, queries: branching.branches }
   const mask = blocks ? undefined : causal(graph, places, everywhere, branches)
   const headsFirst = (tape: Tape, length: Dim) => (y: Value, count: number) =>
     tape.transpose(tape.reshape(y, [B, length, count, d]), [0, 2, 1, 3])
   let x = tape.reshape(tape.rows(weights.get("model.embed_tokens.weight")!, tokens), [N, D])
-  const cache: Array<KeysValues> = []
+  const [cache, read]: [Array<KeysValues>, Array<KeysValues>] = [[], []]
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `model.layers.${layer}.`
     const last = layer === config.layers - 1
@@ -280,9 +285,15 @@ export const forward = (
       const { graph } = tape
       const own = { ...f, tape }
       const unit = tape.rmsNorm(before, weights.get(`${at}input_layernorm.weight`)!, config.epsilon)
-      const keys = project(own, at, "k", unit, headsFirst(tape, T), start)
-      const values = project(own, at, "v", unit, headsFirst(tape, T))
-      if (!recompute) cache.push({ keys, values })
+      const made: KeysValues = {
+        keys: project(own, at, "k", unit, headsFirst(tape, T), start),
+        values: project(own, at, "v", unit, headsFirst(tape, T))
+      }
+      const { keys, values } = past === undefined ? made : behind(graph, past[layer]!, made)
+      if (!recompute) {
+        cache.push({ keys, values })
+        read.push(made)
+      }
       const asked = few === undefined ? unit : tape.rows(unit, graph.reshape(few.rows, [product([B, R])]))
       const queries = project(own, at, "q", asked, headsFirst(tape, R), few?.positions ?? start)
       const scale = d ** -0.5
@@ -307,7 +318,28 @@ export const forward = (
     }
     x = recompute ? tape.recomputed(carryOut) : carryOut(tape)
   }
-  return { hidden: x, cache }
+  return { hidden: x, cache, read }
+}
+
+/** What the keys of both count, as a dimension to be bound. */
+export const both = (before: Dim, after: Dim): Dim => `${before}+${after}`
+
+const behind = (graph: Graph, before: KeysValues, after: KeysValues): KeysValues => ({
+  keys: graph.concat([before.keys, after.keys], 2),
+  values: graph.concat([before.values, after.values], 2)
+})
+
+/** Keys and values of all layers and heads as one axis: for each layer its keys, then its values. */
+export const heightOf = ({ keyValueHeads, layers }: TransformerConfig): number => 2 * layers * keyValueHeads
+
+/** `[B, heightOf, T, d]` as each layer has its own. */
+export const apart = (graph: Graph, { keyValueHeads: K, layers }: TransformerConfig, x: Value): Array<KeysValues> => {
+  const parts = graph.split(
+    x,
+    1,
+    Array.from({ length: 2 * layers }, () => K)
+  )
+  return Array.from({ length: layers }, (_, layer) => ({ keys: parts[2 * layer]!, values: parts[2 * layer + 1]! }))
 }
 
 /**

@@ -8,7 +8,7 @@
 import { Deferred, Effect, Queue, Result } from "effect"
 import type { Style } from "../environment.ts"
 import { paddedLength } from "../kernels/model.ts"
-import { nextBatch, type Waiting } from "../machines/inference.ts"
+import { type Free, nextBatch, type Waiting } from "../machines/inference.ts"
 import type { Chat } from "../policies/chat.ts"
 import { Policy, PolicyError, type Reply, type Request } from "../policies/policy.ts"
 import type { Tokenizer } from "../policies/tokenizer.ts"
@@ -22,10 +22,15 @@ export interface Generation {
   readonly temperature: number
   /** The policy version to sample from, when it is not the newest. */
   readonly version?: number | undefined
+  /** The prompt of an answer from which this one goes on, the very array. */
+  readonly after?: ReadonlyArray<number> | undefined
+  /** Another prompt may go on from this one. */
+  readonly goesOn?: boolean | undefined
 }
 
 interface Asked extends Waiting, Generation {
   readonly version: number
+  home: number | undefined
   readonly reply: Deferred.Deferred<Answer, PolicyError>
   /** Nobody waits for the reply any more. */
   abandoned: boolean
@@ -84,6 +89,18 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   let waiting: ReadonlyArray<Asked> = []
   // Place i belongs to worker i modulo their number; one place of each comes before the second of any.
   const idle = new Set(Array.from({ length: placesPerWorker * workers.length }, (_, place) => place))
+  const workerAt = (place: number): number => place % workers.length
+  const free = (): ReadonlyArray<Free & { readonly place: number }> =>
+    [...idle]
+      .toSorted((a, b) => a - b)
+      .map((place) => {
+        const worker = workerAt(place)
+        const places = [...idle].filter((other) => workerAt(other) === worker)
+        return { place, worker, busy: places.length < placesPerWorker }
+      })
+      .toSorted((a, b) => Number(a.busy) - Number(b.busy))
+  /** Who read a prompt. By identity: what comes back from elsewhere was not read here, and is read anew. */
+  const readers = new WeakMap<ReadonlyArray<number>, { readonly worker: number; readonly version: number }>()
 
   const ended = new Set<number>()
   const refuse = (asked: ReadonlyArray<Asked>, reason: string, by: "policy" | "thread") => {
@@ -93,10 +110,11 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
 
   const run = (place: number, batch: ReadonlyArray<Asked>) => {
     const { temperature, version } = batch[0]!
-    return workers[place % workers.length]!.call({
+    const worker = workerAt(place)
+    return workers[worker]!.call({
       type: "generate",
       version,
-      rows: batch.map(({ prompt, uniforms }) => ({ prompt, uniforms })),
+      rows: batch.map(({ goesOn, prompt, uniforms }) => ({ prompt, uniforms, goesOn })),
       temperature,
       end
     }).pipe(
@@ -104,10 +122,11 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
         onFailure: (failure): Message => {
           if (failure.outOfMemory && batch.length > 1) return { type: "tooLarge", place, batch }
           refuse(batch, failure.message, failure.ended ? "thread" : "policy")
-          return failure.ended ? { type: "gone", worker: place % workers.length } : { type: "idle", place }
+          return failure.ended ? { type: "gone", worker } : { type: "idle", place }
         },
         onSuccess: (generated): Message => {
-          batch.forEach(({ reply }, i) => {
+          batch.forEach(({ goesOn, prompt, reply }, i) => {
+            if (goesOn) readers.set(prompt, { worker, version })
             Deferred.doneUnsafe(reply, Effect.succeed({ ...generated[i]!, policyVersion: version }))
           })
           return { type: "idle", place }
@@ -135,17 +154,20 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
         else arrived.push(message.asked)
       }
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
-      for (const place of idle) if (ended.has(place % workers.length)) idle.delete(place)
+      for (const place of idle) if (ended.has(workerAt(place))) idle.delete(place)
+      for (const asked of waiting) if (asked.home !== undefined && ended.has(asked.home)) asked.home = undefined
       if (ended.size === workers.length) {
         refuse(waiting, "all model workers have ended", "thread")
         waiting = []
       }
       while (waiting.length > 0 && idle.size > 0) {
-        const { batch, rest } = nextBatch(waiting, idle.size, budgetTokens)
-        const place = Math.min(...idle)
+        const places = free()
+        const choice = nextBatch(waiting, places, budgetTokens)
+        if (choice === undefined) break
+        const { place } = places.find(({ worker }) => worker === choice.worker)!
         idle.delete(place)
-        waiting = rest
-        yield* Effect.forkIn(run(place, batch), scope)
+        waiting = choice.rest
+        yield* Effect.forkIn(run(place, choice.batch), scope)
       }
     }
   }).pipe(
@@ -159,6 +181,8 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   )
 
   const generate: Generate = Effect.fnUntraced(function* ({
+    after,
+    goesOn,
     prompt,
     temperature,
     uniforms,
@@ -169,7 +193,9 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
     const length = paddedLength(prompt.length)
     const shape = `${length} ${uniforms.length} ${temperature} ${version}`
     const cost = length + uniforms.length
-    const asked: Asked = { prompt, uniforms, temperature, version, reply, shape, cost, abandoned: false }
+    const reader = after && readers.get(after)
+    const home = reader?.version === version ? reader.worker : undefined
+    const asked: Asked = { prompt, uniforms, temperature, version, goesOn, reply, shape, cost, home, abandoned: false }
     if (!(yield* Queue.offer(mailbox, { type: "asked", asked })))
       return yield* new PolicyError({ policy: name, reason: "inference has stopped" })
     return yield* Effect.onInterrupt(Deferred.await(reply), () => Effect.sync(() => (asked.abandoned = true)))
@@ -220,7 +246,15 @@ export const modelPolicy = (speech: Speech, generate: Generate, version?: number
       // A conversation that has outgrown the model gets a reply that is cut off before its first token.
       const cap = Math.max(0, Math.min(maxTokens, maxPositions - promptTokens.length))
       const uniforms = Array.from({ length: cap }, rng.uniform)
-      const answer = yield* generate({ prompt: promptTokens, uniforms, temperature, version })
+      const answer = yield* generate({
+        prompt: promptTokens,
+        uniforms,
+        temperature,
+        version,
+        after: request.previous?.promptTokens,
+        // An update episode is a single step.
+        goesOn: kind === "solve"
+      })
       const { ended, logprobs, tokens } = upToEnd(answer, ends)
       return {
         text: tokenizer.decode(ended ? tokens.slice(0, -1) : tokens),

@@ -74,6 +74,9 @@ export interface ModelWorkers {
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
 export const keptVersions = 3
 
+/** Enough for some hundreds of spark's conversations: 2 KiB a position. */
+export const keptBytes = 2 ** 28
+
 /** A model as threads open it: what is large lies in memory that they share. */
 export interface SharedModel {
   readonly config: TransformerConfig
@@ -82,6 +85,8 @@ export interface SharedModel {
   /** See `ModelOptions`. */
   readonly recompute?: boolean | undefined
   readonly stored?: StoredWeights | undefined
+  /** What each worker keeps of prompts that others go on from; default `keptBytes`. */
+  readonly keptBytes?: number | undefined
   /** Of the processor, for each worker; default 1. */
   readonly threads?: number | undefined
   /** Dealt to the workers in turn; default the processor. */
@@ -118,7 +123,8 @@ export const weightBuffers = ({ config, frozen }: SharedModel, kept = keptVersio
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
 const openWorker = ({ devices = [cpu], ...model }: SharedModel, place: number) => {
-  const worker = new Worker(entry, { workerData: { ...model, device: devices[place % devices.length]! } })
+  const workerData = { keptBytes, ...model, device: devices[place % devices.length]! }
+  const worker = new Worker(entry, { workerData })
   const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
   let calls = 0
   let ended: ModelFailure | undefined

@@ -1,0 +1,82 @@
+/** A rollout of a model that reuses what it has read is, number for number, one that reads every prompt anew. */
+import { expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Environment } from "../../src/environment.ts"
+import { makeInference } from "../../src/actors/inference.ts"
+import { makeModelWorkers } from "../../src/actors/model-workers.ts"
+import { planGroups, rollout } from "../../src/actors/rollout.ts"
+import { digestOf } from "../../src/actors/trace.ts"
+import { initialize } from "../../src/kernels/initialize.ts"
+import type { TransformerConfig } from "../../src/kernels/transformer.ts"
+import { defaultSettings } from "../../src/machines/lifecycle.ts"
+import { Policy } from "../../src/policies/policy.ts"
+import type { Tokenizer } from "../../src/policies/tokenizer.ts"
+import { guess } from "../fixtures/guess.ts"
+import { doors, packsOf } from "../fixtures/living.ts"
+
+/** Letters are tokens. */
+const tokenizer: Tokenizer = {
+  encode: (text) => [...text].map((letter) => letter.charCodeAt(0) % 128),
+  decode: (tokens) => String.fromCharCode(...tokens),
+  vocabularySize: 128,
+  end: 0,
+  ends: [0],
+  pad: 0
+}
+
+const config: TransformerConfig = {
+  family: "qwen3",
+  vocabularySize: 128,
+  hiddenSize: 32,
+  innerSize: 48,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  headSize: 8,
+  epsilon: 1e-6,
+  ropeTheta: 100,
+  maxPositions: 160,
+  tied: true
+}
+
+/** The door game for a model that has learnt nothing: whatever it says is a number, so that episodes have many steps. */
+const forgiving: Environment = {
+  ...guess,
+  terse: {
+    ...guess.terse!,
+    system: () => "which of all these doors is it",
+    parse: (text: string) => ({ action: [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 50 })
+  }
+}
+
+const lived = (workers: number, concurrency: number, keptBytes?: number) =>
+  Effect.gen(function* () {
+    const opened = yield* makeModelWorkers({ config, ...(keptBytes === undefined ? {} : { keptBytes }) }, workers)
+    yield* opened.publish(
+      0,
+      initialize(config, "reuse").map((x) => 3 * x)
+    )
+    const model = { tokenizer, workers: opened, maxPositions: config.maxPositions, policyVersion: () => 0 }
+    const policy = yield* makeInference({ ...model, name: "model", style: "terse" })
+    const taskSet = { ...doors({ doors: 50, tries: 8 }), environment: forgiving }
+    const plans = planGroups(packsOf(taskSet, { count: 2, size: 2 }), 4, { ...defaultSettings, style: "terse" })
+    const { lifecycles } = yield* Effect.provideService(rollout(plans, { concurrency }), Policy, policy)
+    const steps = lifecycles.flatMap(({ episodes }) => episodes.flatMap((episode) => episode.steps))
+    return {
+      digest: digestOf(lifecycles),
+      said: steps.map(({ logprobs, promptTokens }) => ({ logprobs, promptTokens }))
+    }
+  }).pipe(Effect.scoped)
+
+it.live(
+  "a rollout is the same with reuse, without it and where little can be kept, at any concurrency",
+  () =>
+    Effect.gen(function* () {
+      const anew = yield* lived(1, 8, 0)
+      expect(Math.max(...anew.said.map(({ promptTokens }) => promptTokens.length))).toBeGreaterThan(48)
+      expect(yield* lived(2, 8)).toEqual(anew)
+      expect(yield* lived(2, 3)).toEqual(anew)
+      expect(yield* lived(2, 8, 30_000)).toEqual(anew)
+    }),
+  180_000
+)

@@ -3,22 +3,31 @@
  * journal, against bare generate calls to the same workers. Two yardsticks: the very same batches again in a bare loop,
  * and perfect full batches, in which all calls of the rollout are sorted by shape as if nobody had to wait for a reply.
  *
+ * A third number is what reuse of prompts spares: the rollout's calls, with and without, on one thread.
+ *
  * With few lifecycles in flight the second is out of reach, since an episode's calls come one after the other. The policy
  * is `spark` after a short warm start, so that episodes have their usual length.
  */
+import { setTimeout as sleep } from "node:timers/promises"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, FileSystem, Schema } from "effect"
 import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
 import { demonstrate } from "../src/actors/demonstrations.ts"
 import { makeInference } from "../src/actors/inference.ts"
 import { openJournal } from "../src/actors/journal.ts"
-import { type ModelCall, makeModelWorkers, type ModelWorkers, weightBuffers } from "../src/actors/model-workers.ts"
+import {
+  keptBytes,
+  type ModelCall,
+  makeModelWorkers,
+  type ModelWorkers,
+  weightBuffers
+} from "../src/actors/model-workers.ts"
 import { freshPacks, planGroups, rollout } from "../src/actors/rollout.ts"
 import { makeSpark } from "../src/actors/spark.ts"
 import { TrainingConfig } from "../src/actors/training-config.ts"
 import { imitate } from "../src/actors/warm-start.ts"
 import { adamWState } from "../src/kernels/adamw.ts"
-import { paddedLength } from "../src/kernels/model.ts"
+import { openModel, paddedLength } from "../src/kernels/model.ts"
 import { defaultSettings } from "../src/machines/lifecycle.ts"
 import { Policy } from "../src/policies/policy.ts"
 
@@ -98,6 +107,25 @@ const program = Effect.gen(function* () {
       { concurrency: "unbounded", discard: true }
     )
 
+  /** Processor time of the calls of each worker, in their order, with and without reuse; a thread's own time, in turns. */
+  const generating = Effect.promise(async () => {
+    const millis = { kept: 0, anew: 0 }
+    for (const own of calls) {
+      const models = { kept: openModel(model, { keptBytes }), anew: openModel(model) }
+      // Once with other weights first: that opens the sessions, and is forgotten.
+      for (const weights of [new Float32Array(learner.weights), learner.weights]) {
+        for (const call of own)
+          for (const [name, { generate }] of Object.entries(models)) {
+            const started = await processorMillis()
+            await generate(weights, call.rows, call)
+            if (weights === learner.weights) millis[name as keyof typeof models] += (await processorMillis()) - started
+          }
+      }
+      for (const { release } of Object.values(models)) await release()
+    }
+    return millis
+  })
+
   for (const { packs, perfect, same } of sizes) {
     const times: Array<{ readonly engine: number; readonly same: number; readonly perfect: number }> = []
     let count = { calls: 0, batches: 0, full: 0 }
@@ -126,11 +154,22 @@ const program = Effect.gen(function* () {
     console.log(`engine: ${8 * packs} lifecycles of 4 tasks in flight, two workers, median of ${repeats}`)
     console.log(`  with the engine        ${millis("engine")} ms, ${count.calls} model calls`)
     console.log(`  the same batches       ${millis("same")} ms, ${count.batches} of them, ratio ${ratio("same", same)}`)
+    const { anew, kept } = yield* generating
+    console.log(
+      `  reading all prompts    ${anew.toFixed(0)} ms of processor time, ${kept.toFixed(0)} ms where only what is new is read, ratio ${(anew / kept).toFixed(2)}`
+    )
     console.log(
       `  perfect full batches   ${millis("perfect")} ms, ${count.full} of them, ratio ${ratio("perfect", perfect)}`
     )
   }
 })
+
+/** Of this thread. The kernel counts a thread's time when it sleeps. */
+const processorMillis = async (): Promise<number> => {
+  await sleep(1)
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
 
 /** All rows in batches of one shape each, as full as the budget allows, the largest first. */
 const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {

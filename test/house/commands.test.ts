@@ -73,11 +73,12 @@ describe.concurrent("commands of the pages", { timeout: 120_000 }, () => {
     expect(code, text).toBe(0)
   })
 
-  const short = documented
-    .map(({ args }) => args.join(" "))
-    .filter((line) => alone.some((pattern) => pattern.test(line)))
-  it.each(new Set(short))("constellate %s runs", async (line) => {
-    const { code, text } = await run(line.split(" "))
-    expect(code, text).toBe(0)
-  })
+  const short = new Map(documented.map(({ args }) => [args.join(" "), args]))
+  it.each([...short].filter(([line]) => alone.some((pattern) => pattern.test(line))))(
+    "constellate %s runs",
+    async (_, args) => {
+      const { code, text } = await run(args)
+      expect(code, text).toBe(0)
+    }
+  )
 })

@@ -21,12 +21,15 @@ import { decode, forward, frame, head, type KeysValues, type TransformerConfig, 
  * the caller: the runtime's rounds by an element's place in the batch.
  *
  * @param blocks reads long prompts in blocks: T is a multiple of `blockSize`
+ * @param asked how often a prompt's last position is worked out: twice where products of a single row take another kernel,
+ *   with other rounding, and there may be a single prompt
  */
 export const generateGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
   S: "S" | 1 = "S",
-  blocks = false
+  blocks = false,
+  asked: 1 | 2 = 1
 ): Uint8Array => {
   const graph = new Graph()
   const T = blocks ? product([blockSize, "C"]) : "T"
@@ -69,11 +72,14 @@ export const generateGraph = (
   const { logits: toLogits, norm } = head(f, inverseTemperature)
   const logits = (g: Graph, hidden: Value) => toLogits(g, g.rmsNorm(hidden, norm, config.epsilon))
 
-  const rows = graph.reshape(last, ["P", 1])
+  const rows = graph.add(graph.reshape(last, ["P", 1]), graph.constant(new Int32Array(asked), [1, asked]))
   const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")
-  const { hidden, cache } = forward(f, tokens, last, { rows, positions: lastPosition }, { blocks })
+  const positions = graph.add(lastPosition, graph.constant(new BigInt64Array(asked), [1, asked]))
+  const selected = graph.reshape(rows, [product(["P", asked])])
+  const { hidden, cache } = forward(f, tokens, selected, { rows, positions }, { blocks })
   // Each prompt's logits once for each of its samples.
-  const promptLogits = graph.reshape(logits(graph, hidden), ["P", 1, config.vocabularySize])
+  const asOften = graph.reshape(logits(graph, hidden), ["P", asked, config.vocabularySize])
+  const promptLogits = asked === 1 ? asOften : graph.slice(asOften, 1, 0, 1)
   const spread = graph.reshape(graph.add(promptLogits, graph.zeros(["P", S, 1])), [B, config.vocabularySize])
   const first = sample(graph, spread, graph.constant(BigInt64Array.of(0n), []))
   const left = remaining(graph, limits, first.token)

@@ -215,6 +215,8 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   // The processor's products with rearranged weights know no other kernel for a single row.
   const arranged = generateFrom === "constants" || (stored !== undefined && !inPlace)
   const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
+  // Reading a prompt a second time only to have two of them would double what is most of the work in a large model.
+  const lone = stored !== undefined && inPlace
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
   const generating = async (weights: Float32Array, samples: number, blocks: boolean): Promise<ort.InferenceSession> => {
@@ -222,7 +224,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     const S = samples === 1 && stored === undefined ? 1 : "S"
     const name = `generate ${S}${blocks ? " blocks" : ""}`
     if (generateFrom === "inputs" || stored !== undefined)
-      return session(name, () => generateGraph(config, weightsOf, S, blocks))
+      return session(name, () => generateGraph(config, weightsOf, S, blocks, lone ? 2 : 1))
     const base = frozen?.base ?? weights
     if (baked !== base) {
       baked = base
@@ -350,9 +352,11 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   return {
     generate: async (weights, rows, { temperature, end }) => {
       const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
-      const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
+      const fewestPrompts = lone ? 1 : fewest
+      const { prompts, samples, slots } = sharePrompts(rows, n, fewestPrompts)
       const longest = longestOf(prompts)
-      const { rows: P, length: T, tokens } = grid(prompts, fewest, paddedLength(longest))
+      const { rows: P, length: T, tokens } = grid(prompts, fewestPrompts, paddedLength(longest))
+      const S = P === 1 ? Math.max(samples, fewest) : samples
       const B = P * S
       const padding = new Float32Array(P * T)
       const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? 1)

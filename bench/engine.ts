@@ -23,7 +23,7 @@ import { defaultSettings } from "../src/machines/lifecycle.ts"
 import { Policy } from "../src/policies/policy.ts"
 
 const warmStartSteps = 80
-const repeats = 3
+const repeats = 7
 /** In flight, as packs of 8 runs; what the ratio to either yardstick may be. With one worker the engine has a core to itself. */
 const sizes = [
   { packs: 8, threads: 2, same: 1.1, perfect: undefined },

@@ -3,12 +3,12 @@
  * journal, against bare generate calls to the same workers. Two yardsticks: the very same batches again in a bare loop,
  * and perfect full batches, in which all calls of the rollout are sorted by shape as if nobody had to wait for a reply.
  *
- * A third number is what reuse of prompts spares: the rollout's calls, with and without, on one thread.
+ * Every run begins with workers that have read nothing. The last line is what it spares to read only what is new of a prompt:
+ * the engine's own calls, with and without, on one thread.
  *
  * With few lifecycles in flight the second is out of reach, since an episode's calls come one after the other. The policy
  * is `spark` after a short warm start, so that episodes have their usual length.
  */
-import { setTimeout as sleep } from "node:timers/promises"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, FileSystem, Schema } from "effect"
 import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
@@ -30,13 +30,15 @@ import { adamWState } from "../src/kernels/adamw.ts"
 import { openModel, paddedLength } from "../src/kernels/model.ts"
 import { defaultSettings } from "../src/machines/lifecycle.ts"
 import { Policy } from "../src/policies/policy.ts"
+import { millisOf } from "./processor-time.ts"
 
 const warmStartSteps = 80
-const repeats = 3
-/** In flight, as packs of 8 runs; what the ratio to either yardstick may be. */
+const repeats = 7
+/** In flight, as packs of 8 runs; what the ratio to either yardstick may be. With one worker the engine has a core to itself. */
 const sizes = [
-  { packs: 8, same: 1.1, perfect: undefined },
-  { packs: 64, same: undefined, perfect: 1.05 }
+  { packs: 8, threads: 2, same: 1.1, perfect: undefined },
+  { packs: 64, threads: 2, same: undefined, perfect: undefined },
+  { packs: 64, threads: 1, same: undefined, perfect: 1.05 }
 ]
 const budgetTokens = 16_384
 
@@ -76,71 +78,74 @@ const program = Effect.gen(function* () {
     yield* imitate(learner, workers, batch, config, 3e-3 * Math.min(1, (step + 1) / 20))
   }
 
-  // Which calls go to which worker, in their order, is what the bare loop repeats.
-  let calls: Array<Array<Generate>> = [[], []]
-  const recording: ModelWorkers = {
-    ...workers,
-    workers: workers.workers.map((worker, i) => ({
-      call: (call) => {
-        if (call.type === "generate") calls[i]!.push(call)
-        return worker.call(call)
-      }
-    }))
-  }
-  const policy = yield* makeInference({
-    name: "spark",
-    style: "terse",
-    tokenizer,
-    workers: recording,
-    maxPositions: model.maxPositions,
-    policyVersion: () => learner.policyVersion
-  })
   const timed = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+    // Workers forget what they have read when weights are published.
+    yield* workers.publish(learner.policyVersion, learner.weights)
     const started = performance.now()
     const value = yield* effect
     return { value, millis: performance.now() - started }
   })
-  const bare = (dealt: ReadonlyArray<ReadonlyArray<Generate>>) =>
-    Effect.forEach(
-      workers.workers,
-      (worker, i) => Effect.forEach(dealt[i]!, (call) => worker.call(call), { discard: true }),
-      { concurrency: "unbounded", discard: true }
-    )
-
-  /** Processor time of the calls of each worker, in their order, with and without reuse; a thread's own time, in turns. */
-  const generating = Effect.promise(async () => {
+  /** Processor time of the calls of each worker, in their order, with and without reuse; in turns, on this thread. */
+  const reading = async (calls: ReadonlyArray<ReadonlyArray<Generate>>) => {
     const millis = { kept: 0, anew: 0 }
-    for (const own of calls) {
-      const models = { kept: openModel(model, { keptBytes }), anew: openModel(model) }
+    for (const asked of calls) {
+      const models = {
+        kept: openModel(model, { keptBytes: keptBytes(model) / calls.length }),
+        anew: openModel(model)
+      }
       // Once with other weights first: that opens the sessions, and is forgotten.
       for (const weights of [new Float32Array(learner.weights), learner.weights]) {
-        for (const call of own)
+        for (const call of asked)
           for (const [name, { generate }] of Object.entries(models)) {
-            const started = await processorMillis()
-            await generate(weights, call.rows, call)
-            if (weights === learner.weights) millis[name as keyof typeof models] += (await processorMillis()) - started
+            const own = await millisOf(() => generate(weights, call.rows, call))
+            if (weights === learner.weights) millis[name as keyof typeof models] += own
           }
       }
       for (const { release } of Object.values(models)) await release()
     }
     return millis
-  })
+  }
 
-  for (const { packs, perfect, same } of sizes) {
+  for (const { packs, perfect, same, threads } of sizes) {
+    const used = workers.workers.slice(0, threads)
+    // Which calls go to which worker, in their order, is what the bare loop repeats.
+    let calls: Array<Array<Generate>> = []
+    const recording: ModelWorkers = {
+      ...workers,
+      workers: used.map((worker, i) => ({
+        call: (call) => {
+          if (call.type === "generate") calls[i]!.push(call)
+          return worker.call(call)
+        }
+      }))
+    }
+    const policy = yield* makeInference({
+      name: "spark",
+      style: "terse",
+      tokenizer,
+      workers: recording,
+      maxPositions: model.maxPositions,
+      policyVersion: () => learner.policyVersion
+    })
+    const bare = (dealt: ReadonlyArray<ReadonlyArray<Generate>>) =>
+      Effect.forEach(used, (worker, i) => Effect.forEach(dealt[i]!, (call) => worker.call(call), { discard: true }), {
+        concurrency: "unbounded",
+        discard: true
+      })
     const times: Array<{ readonly engine: number; readonly same: number; readonly perfect: number }> = []
     let count = { calls: 0, batches: 0, full: 0 }
     for (let repeat = 0; repeat < repeats; repeat++) {
-      calls = [[], []]
+      calls = used.map(() => [])
       const dealt = freshPacks(taskSet, { phase: "train", baseSeed: 1, epoch: repeat, count: packs, size: 4 })
       const engine = yield* timed(
         Effect.gen(function* () {
-          const journal = yield* openJournal(`${journalFolder}/${packs}-${repeat}.jsonl`)
+          const journal = yield* openJournal(`${journalFolder}/${packs}-${threads}-${repeat}.jsonl`)
           return yield* rollout(planGroups(dealt, 8, settings), { concurrency: 8 * packs, journal })
         }).pipe(Effect.scoped, Effect.provideService(Policy, policy))
       )
       const batches = fullBatches(calls.flat())
       const again = yield* timed(bare(calls))
-      const best = yield* timed(bare([batches.filter((_, i) => i % 2 === 0), batches.filter((_, i) => i % 2 === 1)]))
+      const best = yield* timed(bare(used.map((_, worker) => batches.filter((_, i) => i % threads === worker))))
       times.push({ engine: engine.millis, same: again.millis, perfect: best.millis })
       const rows = calls.flat().reduce((sum, call) => sum + call.rows.length, 0)
       count = { calls: rows, batches: calls.flat().length, full: batches.length }
@@ -151,27 +156,20 @@ const program = Effect.gen(function* () {
       const holds = limit === undefined ? "" : ` (limit ${limit}: ${value <= limit ? "holds" : "exceeded"})`
       return `${value.toFixed(3)}${holds}`
     }
-    console.log(`engine: ${8 * packs} lifecycles of 4 tasks in flight, two workers, median of ${repeats}`)
+    console.log(`engine: ${8 * packs} lifecycles of 4 tasks in flight, workers: ${threads}, median of ${repeats}`)
     console.log(`  with the engine        ${millis("engine")} ms, ${count.calls} model calls`)
     console.log(`  the same batches       ${millis("same")} ms, ${count.batches} of them, ratio ${ratio("same", same)}`)
-    const { anew, kept } = yield* generating
-    console.log(
-      `  reading all prompts    ${anew.toFixed(0)} ms of processor time, ${kept.toFixed(0)} ms where only what is new is read, ratio ${(anew / kept).toFixed(2)}`
-    )
     console.log(
       `  perfect full batches   ${millis("perfect")} ms, ${count.full} of them, ratio ${ratio("perfect", perfect)}`
+    )
+    const { anew, kept } = yield* Effect.promise(() => reading(calls))
+    console.log(
+      `  all prompts read anew  ${anew.toFixed(0)} ms of processor time, ${kept.toFixed(0)} where only what is new is read, ratio ${(anew / kept).toFixed(2)}`
     )
   }
 })
 
-/** Of this thread. The kernel counts a thread's time when it sleeps. */
-const processorMillis = async (): Promise<number> => {
-  await sleep(1)
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
-
-/** All rows in batches of one shape each, as full as the budget allows, the largest first. */
+/** All rows in batches of one shape each, as full as the budget allows; the short ones first, from which others go on. */
 const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {
   const rows = calls.flatMap((call) => call.rows)
   const shapes = Map.groupBy(rows, ({ prompt, uniforms }) => `${paddedLength(prompt.length)} ${uniforms.length}`)
@@ -184,7 +182,7 @@ const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {
         rows: alike.slice(i * most, (i + 1) * most)
       }))
     })
-    .toSorted((a, b) => b.rows.length - a.rows.length)
+    .toSorted((a, b) => a.rows[0]!.prompt.length - b.rows[0]!.prompt.length)
 }
 
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeServices.layer)))

@@ -8,7 +8,6 @@
  *
  *     npm run bench -- kernels
  */
-import { setTimeout as sleep } from "node:timers/promises"
 import * as ort from "onnxruntime-node"
 import { adamWState, adamWStep } from "../src/kernels/adamw.ts"
 import { Graph, type Value } from "../src/kernels/graph/graph.ts"
@@ -22,6 +21,7 @@ import {
   weightConstants,
   weightInputs
 } from "../src/kernels/transformer.ts"
+import { millisOf } from "./processor-time.ts"
 
 const family = { family: "qwen3", epsilon: 1e-6, ropeTheta: 10_000, maxPositions: 512, tied: true } as const
 const shape = (
@@ -238,19 +238,6 @@ const rowsOf = async (config: TransformerConfig, longNew: number, aims?: Aims): 
 }
 
 // ---- measuring
-
-/** Milliseconds of processor time of this thread. The kernel counts a thread's time when it sleeps. */
-const processorMillis = async (): Promise<number> => {
-  await sleep(1)
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
-
-const millisOf = async (work: Work): Promise<number> => {
-  const started = await processorMillis()
-  await work()
-  return (await processorMillis()) - started
-}
 
 const lowerQuartile = (numbers: ReadonlyArray<number>): number =>
   numbers.toSorted((a, b) => a - b)[numbers.length >> 2]!

@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs"
 import type { Evaluation } from "../../src/actors/evaluate.ts"
 import { curvesChart } from "../../src/cli/chart.ts"
 import type { Part } from "../../src/cli/suite-report.ts"
+import type { Interval } from "../../src/kernels/statistics.ts"
 
 const [out, part, ...specs] = process.argv.slice(2)
 if (out === undefined || part === undefined || specs.length === 0 || !out.endsWith(".svg")) {
@@ -40,7 +41,7 @@ writeFileSync(
 const share = (value: number | null): string => (value === null ? "–" : value.toFixed(2).replace(/^(-?)0\./, "$1."))
 for (const { evaluation, name } of curves) {
   const { gain, mean, positions } = evaluation
-  const over = ({ high, low, mean }: typeof mean.success) => `${share(mean)} (${share(low)} to ${share(high)})`
+  const over = ({ high, low, mean }: Interval) => `${share(mean)} (${share(low)} to ${share(high)})`
   const places = positions.map(({ success }) => share(success.mean)).join(" ")
   console.log(`| ${name} | ${places} | ${over(mean.success)} | ${over(gain.success)} |`)
 }

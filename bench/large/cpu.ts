@@ -16,7 +16,6 @@ import { spawnSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 import * as ort from "onnxruntime-node"
 import { cpu, sessionOptions } from "../../src/kernels/device.ts"
 import { Graph, type Value } from "../../src/kernels/graph/graph.ts"
@@ -32,6 +31,7 @@ import {
 } from "../../src/kernels/transformer.ts"
 import { describeCheckpoint } from "../../src/policies/checkpoint.ts"
 import { storeWeights } from "../../src/policies/weights.ts"
+import { millisOf } from "../processor-time.ts"
 import { makeCheckpoint, type ShapeName, shapes } from "./checkpoint.ts"
 
 type Work = () => Promise<unknown>
@@ -95,18 +95,6 @@ const limit = async (
 }
 
 // ---- measuring
-
-const processorMillis = async (): Promise<number> => {
-  await sleep(1)
-  const { system, user } = process.threadCpuUsage()
-  return (user + system) / 1000
-}
-
-const millisOf = async (work: Work): Promise<number> => {
-  const started = await processorMillis()
-  await work()
-  return (await processorMillis()) - started
-}
 
 let missed = 0
 const judge = (holds: boolean): string => {
@@ -184,6 +172,39 @@ const ratios = async (stored: StoredWeights) => {
   await trained.release()
 }
 
+/** A conversation of some steps, each going on from the last, with and without keeping what was read. */
+const converse = async (stored: StoredWeights) => {
+  const [beginning, step, steps, fresh] = shape === "tiny" ? [300, 60, 6, 8] : [600, 90, 6, 8]
+  const said = several(steps, (i) => tokens(i === 0 ? beginning : step))
+  const draws = several(steps, () => several(fresh, uniform))
+  const talk = async (keptBytes: number) => {
+    const model = openModel(config, { stored, keptBytes })
+    // That opens the sessions, short and long.
+    for (const length of [1, beginning + steps * step])
+      await model.generate(none, [{ prompt: tokens(length), uniforms: [0] }], { temperature: 1, end: -1 })
+    let prompt: ReadonlyArray<number> = []
+    const times: Array<number> = []
+    for (const [i, more] of said.entries()) {
+      prompt = [...prompt, ...more]
+      const rows = [{ prompt, uniforms: draws[i]!, goesOn: true }]
+      let reply: ReadonlyArray<number> = []
+      const answer = async () => (reply = (await model.generate(none, rows, { temperature: 1, end: -1 }))[0]!.tokens)
+      times.push(await millisOf(answer))
+      prompt = [...prompt, ...reply]
+    }
+    await model.release()
+    return { prompt, first: times[0]!, later: times.slice(1).reduce((a, b) => a + b) / (steps - 1) }
+  }
+  const [anew, kept] = [await talk(0), await talk(2 ** 31)]
+  const same = judge(anew.prompt.join() === kept.prompt.join())
+  console.log(
+    `a conversation from ${beginning} to ${kept.prompt.length} tokens, ${fresh} generated each step; same replies: ${same}`
+  )
+  for (const [name, { first, later }] of Object.entries({ "all read anew": anew, "the rest is read": kept }))
+    console.log(`${name.padEnd(34)}first step ${first.toFixed(0)} ms, later steps ${later.toFixed(0)} ms each`)
+  console.log(`ratio of the later steps ${(anew.later / kept.later).toFixed(2)}`)
+}
+
 const remember = async (stored: StoredWeights) => {
   const model = openModel(config, { stored })
   await model.generate(none, [{ prompt: tokens(128), uniforms: several(16, uniform) }], { temperature: 1, end: -1 })
@@ -220,7 +241,7 @@ if (mode === "--memory") {
     )
     await Effect.runPromise(
       opened(root).pipe(
-        Effect.flatMap(({ stored }) => Effect.promise(() => ratios(stored))),
+        Effect.flatMap(({ stored }) => Effect.promise(() => ratios(stored).then(() => converse(stored)))),
         Effect.scoped,
         Effect.provide(NodeServices.layer)
       )

@@ -34,6 +34,11 @@ export const begin = ({ knowledge, memory, options, task }: Start<Options, Knowl
   for (const [name, cell] of [["start", task.start] as const, ["goal", task.goal] as const]) {
     if (!inside(costs, cell)) throw new Error(`task.${name} is [${cell}], expected a cell of the map`)
   }
+  if (
+    memory.length > 0 &&
+    !(memory.length === costs.length && memory.every((row, r) => row.length === costs[r]!.length))
+  )
+    throw new Error(`expected known costs by row, for all ${costs.length} x ${costs[0]!.length} cells of the map`)
   return {
     costs,
     task,

@@ -107,11 +107,19 @@ export const groups = (file: string | null, split: Split): ReadonlyArray<Group> 
   const key = JSON.stringify([file, split])
   let found = read.get(key)
   if (found === undefined) {
-    found = groupsOf(file === null ? synthetic() : readSessions(readFileSync(file, "utf8"), file), split)
+    found = groupsOf(file === null ? synthetic() : readSessions(textOf(file), file), split)
     if (found.length === 0) throw new Error(`${file ?? "synthetic dialogues"}: no rounds in the split ${split}`)
     read.set(key, found)
   }
   return found
+}
+
+const textOf = (file: string): string => {
+  try {
+    return readFileSync(file, "utf8")
+  } catch (cause) {
+    throw new Error(`a file of dialogues that can be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
+  }
 }
 
 /** The sessions of a text. Throws an Error that names the first thing that is wrong. */

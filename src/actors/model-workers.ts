@@ -5,12 +5,13 @@
  * process), so a worker is asked to stop and is waited for. Weights are shared memory: publishing a policy version hands
  * over a reference, and a call names the version that it wants.
  */
+import { totalmem } from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Runtime, Schema } from "effect"
 import { cpu, type Device } from "../kernels/device.ts"
 import { type Frozen, versionSize } from "../kernels/lora.ts"
-import type { Generated, GenerateRow, GradientRow, ScoreRow } from "../kernels/model.ts"
-import type { StoredWeights, TransformerConfig } from "../kernels/transformer.ts"
+import { type Generated, type GenerateRow, type GradientRow, largeModel, type ScoreRow } from "../kernels/model.ts"
+import { parameterCount, type StoredWeights, type TransformerConfig } from "../kernels/transformer.ts"
 import { type Checkpoint, trainedWeights } from "../policies/checkpoint.ts"
 
 interface Run<Row> {
@@ -74,8 +75,12 @@ export interface ModelWorkers {
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
 export const keptVersions = 3
 
-/** Enough for some hundreds of spark's conversations: 2 KiB a position. */
-export const keptBytes = 2 ** 28
+/**
+ * What all workers together keep of prompts that others go on from, in bytes: enough for some hundreds of spark's
+ * conversations, which take 2 KiB a position. Large models take a hundred times as much, and gain the most.
+ */
+export const keptBytes = (config: TransformerConfig): number =>
+  parameterCount(config) >= largeModel ? totalmem() / 8 : 2 ** 29
 
 /** A model as threads open it: what is large lies in memory that they share. */
 export interface SharedModel {
@@ -85,7 +90,7 @@ export interface SharedModel {
   /** See `ModelOptions`. */
   readonly recompute?: boolean | undefined
   readonly stored?: StoredWeights | undefined
-  /** What each worker keeps of prompts that others go on from; default `keptBytes`. */
+  /** What all workers together keep of prompts that others go on from; default `keptBytes` of the model. */
   readonly keptBytes?: number | undefined
   /** Of the processor, for each worker; default 1. */
   readonly threads?: number | undefined
@@ -123,8 +128,7 @@ export const weightBuffers = ({ config, frozen }: SharedModel, kept = keptVersio
 const entry = new URL(import.meta.url.endsWith(".ts") ? "./model-worker.ts" : "./model-worker.js", import.meta.url)
 
 const openWorker = ({ devices = [cpu], ...model }: SharedModel, place: number) => {
-  const workerData = { keptBytes, ...model, device: devices[place % devices.length]! }
-  const worker = new Worker(entry, { workerData })
+  const worker = new Worker(entry, { workerData: { ...model, device: devices[place % devices.length]! } })
   const waiting = new Map<number, (answer: Effect.Effect<any, ModelFailure>) => void>()
   let calls = 0
   let ended: ModelFailure | undefined
@@ -171,7 +175,10 @@ const openWorker = ({ devices = [cpu], ...model }: SharedModel, place: number) =
 /** Starts `count` workers, which hold `kept` versions; closing the scope lets their last run end and stops them. */
 export const makeModelWorkers = (model: SharedModel, count: number, kept = keptVersions) =>
   Effect.acquireRelease(
-    Effect.sync(() => Array.from({ length: count }, (_, place) => openWorker(model, place))),
+    Effect.sync(() => {
+      const own = { ...model, keptBytes: (model.keptBytes ?? keptBytes(model.config)) / count }
+      return Array.from({ length: count }, (_, place) => openWorker(own, place))
+    }),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })
   ).pipe(
     Effect.map((opened): ModelWorkers => ({

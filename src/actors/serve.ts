@@ -85,7 +85,7 @@ export const serve = Effect.fnUntraced(function* (options: ServeOptions) {
             ? stream("serve", options.seed, request, index)
             : stream("serve seeded", String(asked.seed), index)
         const uniforms = Array.from({ length: cap }, rng.uniform)
-        return options.generate({ prompt, uniforms, temperature: asked.temperature }).pipe(
+        return options.generate({ prompt, uniforms, temperature: asked.temperature, goesOn: true }).pipe(
           Effect.map((answer) => {
             const said = upToEnd(answer, ends)
             return makeChoice(tokenizer, { ...said, promptTokens: prompt }, asked.stops, index)

@@ -103,7 +103,7 @@ interface Place extends Pick<LifecycleTexts, "first" | "last" | "places" | "coun
 export type ShardMessage =
   | {
       readonly type: "block"
-      readonly bytes: Uint8Array
+      readonly bytes: Uint8Array<ArrayBuffer>
       readonly texts: ReadonlyArray<Place>
       readonly tally: Tally
       readonly lag: Lag
@@ -134,16 +134,17 @@ export const shardRange = ({ blocks: known, first, lifecycles, shard, shards }: 
   return { count, numberOf, endsBlock: (place: number) => place % blockSize === blockSize - 1 || place === count - 1 }
 }
 
-/** Bytes that are collected, and taken away all at once. */
+/** Bytes that are collected, and handed over all at once. */
 const makeHeap = () => {
-  let bytes = Buffer.allocUnsafe(1 << 20)
+  let bytes = new Uint8Array(1 << 20)
   let length = 0
+  const spare: Array<ArrayBuffer> = []
   return {
     /** Where they lie. */
     add: (given: Uint8Array): Span => {
       if (length + given.length > bytes.length) {
-        const larger = Buffer.allocUnsafe(2 * (length + given.length))
-        bytes.copy(larger, 0, 0, length)
+        const larger = new Uint8Array(2 * (length + given.length))
+        larger.set(bytes.subarray(0, length))
         bytes = larger
       }
       const start = length
@@ -152,10 +153,13 @@ const makeHeap = () => {
       return { start, end: length }
     },
     take: (): Uint8Array<ArrayBuffer> => {
-      const taken = new Uint8Array(bytes.subarray(0, length))
+      const taken = bytes
+      const again = spare.pop()
+      bytes = again === undefined ? new Uint8Array(taken.length) : new Uint8Array(again)
       length = 0
       return taken
-    }
+    },
+    reuse: (given: ArrayBuffer): void => void spare.push(given)
   }
 }
 
@@ -176,7 +180,9 @@ export const makeBlock = () => {
       texts = []
       tally = emptyTally()
       return message
-    }
+    },
+    /** Memory of an earlier block, which is no longer read: new memory for each would keep the collectors busy. */
+    reuse: heap.reuse
   }
 }
 
@@ -227,7 +233,6 @@ export const simulateInShards = Effect.fnUntraced(function* <Setup, E = never, R
       continue
     }
     block++
-    worker.postMessage("taken")
     lags[shard] = message.lag
     addTally(tallies[shard]!, message.tally)
     addTally(tally, message.tally)
@@ -238,6 +243,8 @@ export const simulateInShards = Effect.fnUntraced(function* <Setup, E = never, R
       const wait = onTexts?.({ ...texts, ...made, bytes })
       if (wait !== undefined) yield* wait
     }
+    // Nobody keeps texts, so the shard may write over them.
+    worker.postMessage(message.bytes.buffer, [message.bytes.buffer])
   }
   const simulation: Simulation = { ...tally, digest: digest.hex() }
   return { ...simulation, lag: largestLag(lags) }

@@ -26,14 +26,19 @@ export const parseJson = (text: string, file: string): Effect.Effect<unknown, Wr
     })
   )
 
+/** Packs are lists in memory: a size of a thousand million, taken at its word, would fill all of it. */
+const mostTasks = 100_000
+
 const fieldsOf = (environment: Environment) =>
   Schema.Struct({
     environment: Schema.optionalKey(Schema.String),
     options: environment.options.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     knowledge: nullByDefault(environment.knowledge.schema ?? Schema.Unknown),
     task: environment.task.schema ?? Schema.Unknown,
-    position: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-    packSize: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))),
+    position: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: mostTasks - 1 })).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(0))
+    ),
+    packSize: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: mostTasks }))),
     memory: Schema.optionalKey(Schema.Unknown),
     dynamics: Schema.optionalKey(Schema.Unknown),
     /** Which pack of its file a task belongs to. */
@@ -69,13 +74,19 @@ export const decodeTask = Effect.fnUntraced(function* (
     return yield* new WrongInput({ file, field: "dynamics", value: recorded, expected })
   }
   const base = fromObject({ options: environment.presets[preset] ?? {} })
-  const decoded = yield* resolveConfig(fieldsOf(environment), base, fromObject(value, file))
+  const decoded = yield* resolveConfig(fieldsOf(environment), base, fromObject(value, file)).pipe(
+    // What is missing altogether stands in no file, but is missing in this one.
+    Effect.catchTag("WrongInput", (wrong) => Effect.fail(new WrongInput({ ...wrong, file: wrong.file ?? file })))
+  )
   const { knowledge, options, pack = 0, position, packSize = position + 1, task } = decoded
   if (position >= packSize) {
     const expected = `0 to ${packSize - 1}, since packSize is ${packSize}`
     return yield* new WrongInput({ file, field: "position", value: position, expected })
   }
   const raw = value as { readonly knowledge?: unknown; readonly task?: unknown; readonly memory?: unknown }
+  if (raw.memory !== undefined && raw.memory !== null && environment.memory === undefined) {
+    return yield* new WrongInput({ file, field: "memory", value: raw.memory, expected: "none, as it has no memory" })
+  }
   return {
     environment,
     options,

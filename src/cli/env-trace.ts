@@ -1,8 +1,9 @@
 /** `constellate env trace`: one episode on a given task with given answers. */
 import { Effect, Result, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import type { Style } from "../environment.ts"
 import { stream } from "../kernels/random.ts"
-import { type TaskTrace, traceTask } from "../machines/given-task.ts"
+import { given as attempt, type GivenTask, type TaskTrace, traceTask } from "../machines/given-task.ts"
 import { environmentOptions, environmentSettings, openTaskSet } from "./environments.ts"
 import { decodeTask, readJson } from "./env-task-file.ts"
 import { WrongInput } from "./failure.ts"
@@ -39,8 +40,11 @@ export const trace = Command.make(
       Result.try({
         try: () => traceTask(given, { style }, replies, (step) => stream(seed, "trace", given.position, step)),
         catch: (thrown) => {
-          const expected = `a task that ${given.environment.id} can begin: ${thrown instanceof Error ? thrown.message : String(thrown)}`
-          return new WrongInput({ file: task, field: "task", value: given.task, expected })
+          const [field, value] = begins({ ...given, memory: undefined }, style)
+            ? (["memory", given.memory] as const)
+            : (["task", given.task] as const)
+          const expected = `a ${field} that ${given.environment.id} can begin with: ${thrown instanceof Error ? thrown.message : String(thrown)}`
+          return new WrongInput({ file: task, field, value, expected })
         }
       })
     )
@@ -55,6 +59,10 @@ export const trace = Command.make(
     }
   ])
 )
+
+/** Whether there is a first step: then it was the memory that was wrong. */
+const begins = (task: GivenTask, style: Style): boolean =>
+  Result.isSuccess(Result.try(() => attempt(task, { style }).begin()))
 
 const readAnswers = Effect.fnUntraced(function* (file: string) {
   const value = yield* readJson(file)

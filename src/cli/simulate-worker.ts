@@ -61,10 +61,13 @@ const lived = Effect.gen(function* () {
   const free = yield* Queue.unbounded<void>()
   const release = () => Queue.offerUnsafe(free, undefined)
   for (let block = 0; block < blocksAhead; block++) release()
-  port.on("message", release)
   const tally = emptyTally()
   const lag = measureLag()
   const block = makeBlock()
+  port.on("message", (memory: ArrayBuffer) => {
+    block.reuse(memory)
+    release()
+  })
   const send = Effect.sync(() => {
     const message = block.take(lag())
     port.postMessage(message, [message.bytes.buffer])

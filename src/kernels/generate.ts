@@ -21,8 +21,21 @@ import {
   type Weights
 } from "./transformer.ts"
 
+/** How prompts are read; default: whole, at once. */
+export interface Reading {
+  /** Long prompts in blocks: T is a multiple of `blockSize`. */
+  readonly blocks?: boolean
+  /** Prompts begin with A positions that were read before: the input `past [P, heightOf, A, d]`, the output `read`. */
+  readonly reuse?: boolean
+  /**
+   * How often a prompt's last position is worked out: twice where products of a single row take another kernel, with other
+   * rounding, and there may be a single prompt.
+   */
+  readonly asked?: 1 | 2
+}
+
 /**
- * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `padding [P, 1, 1, T]`;
+ * Inputs besides the weights: `tokens [P, T]` int32, padded on the right; `padding [P, 1, 1, A + T]`;
  * `last [P]` int32, the flat index `p * T + length - 1` of each prompt's last token; `lengths [P]` int32;
  * `uniforms [n, P, S]` in [0, 1), n the most tokens to sample, S fixed to 1 if wanted; `limits [B]` int32, most tokens of each row, at least 1;
  * `inverseTemperature` scalar; `end` int32 scalar, the token that ends a reply.
@@ -30,14 +43,13 @@ import {
  * Outputs: `firstToken [B, 1]` int32 and `firstProbability [B, 1]`, `laterTokens` and `laterProbabilities [rounds, B, 1]`,
  * rounds < n: it stops when every row has ended. What stands behind a row's end is meaningless. The logarithm is left to
  * the caller: the runtime's rounds by an element's place in the batch.
- *
- * @param blocks reads long prompts in blocks: T is a multiple of `blockSize`
+ * With `reuse`, `read [P, heightOf, T, d]`: keys and values of `tokens`.
  */
 export const generateGraph = (
   config: TransformerConfig,
   weightsOf: (graph: Graph) => Weights,
   S: "S" | 1 = "S",
-  { blocks = false, reuse = false } = {}
+  { asked = 1, blocks = false, reuse = false }: Reading = {}
 ): Uint8Array => {
   const graph = new Graph()
   const T = blocks ? product([blockSize, "C"]) : "T"
@@ -86,13 +98,15 @@ export const generateGraph = (
   const { logits: toLogits, norm } = head(f, inverseTemperature)
   const logits = (g: Graph, hidden: Value) => toLogits(g, g.rmsNorm(hidden, norm, config.epsilon))
 
-  const rows = graph.reshape(last, ["P", 1])
+  const rows = graph.add(graph.reshape(last, ["P", 1]), graph.constant(new Int32Array(asked), [1, asked]))
   const lastPosition = graph.cast(graph.reshape(graph.add(lengths, graph.int32(-1)), ["P", 1]), "int64")
-  const asking = { rows, positions: lastPosition }
+  const positions = graph.add(lastPosition, graph.constant(new BigInt64Array(asked), [1, asked]))
+  const selected = graph.reshape(rows, [product(["P", asked])])
   const before = past && apart(graph, config, past)
-  const { cache, hidden, read } = forward(f, tokens, last, asking, { blocks }, undefined, before)
+  const { cache, hidden, read } = forward(f, tokens, selected, { rows, positions }, { blocks }, undefined, before)
   // Each prompt's logits once for each of its samples.
-  const promptLogits = graph.reshape(logits(graph, hidden), ["P", 1, config.vocabularySize])
+  const asOften = graph.reshape(logits(graph, hidden), ["P", asked, config.vocabularySize])
+  const promptLogits = asked === 1 ? asOften : graph.slice(asOften, 1, 0, 1)
   const spread = graph.reshape(graph.add(promptLogits, graph.zeros(["P", S, 1])), [B, config.vocabularySize])
   const first = sample(graph, spread, graph.constant(BigInt64Array.of(0n), []))
   const left = remaining(graph, limits, first.token)

@@ -14,7 +14,7 @@ import { rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import * as ort from "onnxruntime-node"
 import { cpu, type Device, sessionOptions } from "./device.ts"
-import { generateGraph } from "./generate.ts"
+import { generateGraph, type Reading } from "./generate.ts"
 import { blockSize, hiddenScore } from "./graph/blocks.ts"
 import type { Graph } from "./graph/graph.ts"
 import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
@@ -54,11 +54,10 @@ const runTokens = 128
 /** With more logits than these, 256 MiB, log-probabilities are worked out in blocks. */
 const manyLogits = 2 ** 26
 
+const gridOf = (length: number): number => (length > longSequence ? blockSize : lengthGrid)
+
 /** The length to which a sequence of that many tokens is padded. */
-export const paddedLength = (length: number): number => {
-  const grid = length > longSequence ? blockSize : lengthGrid
-  return Math.ceil(length / grid) * grid
-}
+export const paddedLength = (length: number): number => Math.ceil(length / gridOf(length)) * gridOf(length)
 
 const longestOf = (sequences: ReadonlyArray<ReadonlyArray<number>>): number =>
   sequences.reduce((longest, { length }) => Math.max(longest, length), 1)
@@ -180,7 +179,7 @@ const sharePrompts = (rows: ReadonlyArray<GenerateRow>, maxTokens: number, fewes
 }
 
 /** Rows of one run, of whose prompts the first `past` positions were read before. */
-interface Reading {
+interface Run {
   readonly past: number
   readonly rows: ReadonlyArray<number>
 }
@@ -196,7 +195,7 @@ export const readings = (
   known: ReadonlyArray<number>,
   length: number,
   rows = [...known.keys()]
-): ReadonlyArray<Reading> => {
+): ReadonlyArray<Run> => {
   const split = (past: number) => Map.groupBy(rows, (row) => known[row]! >= past)
   const cost = (past: number) => {
     const [more, less] = [split(past).get(true) ?? [], split(past).get(false) ?? []]
@@ -269,25 +268,28 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   // The processor's products with rearranged weights know no other kernel for a single row.
   const arranged = generateFrom === "constants" || (stored !== undefined && !inPlace)
   const fewest = arranged && device.provider === "cpu" && frozen === undefined ? 1 : 2
+  // Reading a prompt a second time only to have two of them would double what is most of the work in a large model.
+  const lone = stored !== undefined && inPlace
   let baked: Float32Array | undefined
   /** Where no prompt has several samples, a graph that knows it spares moving data. */
   const generating = async (
     weights: Float32Array,
     samples: number,
-    variant: { readonly blocks: boolean; readonly reuse: boolean }
+    { blocks, reuse }: { readonly blocks: boolean; readonly reuse: boolean }
   ): Promise<ort.InferenceSession> => {
     // Of stored weights each session would hold a copy, arranged for speed.
     const S = samples === 1 && stored === undefined ? 1 : "S"
-    const name = `generate ${S}${variant.blocks ? " blocks" : ""}${variant.reuse ? " reuse" : ""}`
+    const name = `generate ${S}${blocks ? " blocks" : ""}${reuse ? " reuse" : ""}`
+    const reading: Reading = { blocks, reuse, asked: lone ? 2 : 1 }
     if (generateFrom === "inputs" || stored !== undefined)
-      return session(name, () => generateGraph(config, weightsOf, S, variant))
+      return session(name, () => generateGraph(config, weightsOf, S, reading))
     const base = frozen?.base ?? weights
     if (baked !== base) {
       baked = base
       await release((opened) => opened.startsWith("generate"))
     }
     return session(name, () =>
-      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S, variant)
+      generateGraph(config, (graph) => withAdapters(graph, weightConstants(graph, config, base)), S, reading)
     )
   }
   const release = async (which: (name: string) => boolean) => {
@@ -422,10 +424,13 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     known: ReadonlyMap<ReadonlyArray<number>, ReadonlyArray<Float32Array>>
   ): Promise<ReadonlyArray<Generated>> => {
     const n = rows.reduce((most, { uniforms }) => Math.max(most, uniforms.length), 1)
-    const { prompts, samples: S, slots } = sharePrompts(rows, n, fewest)
-    const reuse = prefixes !== undefined && length <= longSequence && (past > 0 || rows.some(({ goesOn }) => goesOn))
+    const fewestPrompts = lone ? 1 : fewest
+    const { prompts, samples, slots } = sharePrompts(rows, n, fewestPrompts)
+    // A session more of stored weights may be a copy more.
+    const reuse = prefixes !== undefined && (stored !== undefined || past > 0 || rows.some(({ goesOn }) => goesOn))
     const rest = past === 0 ? prompts : prompts.map((prompt) => prompt.slice(past))
-    const { rows: P, length: T, tokens } = grid(rest, fewest, length - past)
+    const { rows: P, length: T, tokens } = grid(rest, fewestPrompts, length - past)
+    const S = P === 1 ? Math.max(samples, fewest) : samples
     const B = P * S
     const padding = new Float32Array(P * length)
     const lengths = Int32Array.from({ length: P }, (_, p) => prompts[p]?.length ?? past + 1)
@@ -453,7 +458,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
         }
       })
     const run = await (
-      await generating(weights, S, { blocks: length > longSequence, reuse })
+      await generating(weights, S, { blocks: T > longSequence, reuse })
     ).run({
       ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
       tokens,
@@ -473,7 +478,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     const data = (name: string) => run[name]!.data as Int32Array & Float32Array
     if (reuse) {
       const made = run["read"]!.data as Float32Array
-      const kept = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / S)] : [])))
+      const kept = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / samples)] : [])))
       for (const p of kept)
         prefixes.keep(weights, prompts[p]!, past, (at) => {
           const block = new Float32Array(C * lengthGrid * d)
@@ -500,12 +505,16 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   return {
     generate: async (weights, rows, options) => {
       const length = paddedLength(longestOf(rows.map(({ prompt }) => prompt)))
-      const none = length > longSequence || prefixes === undefined
-      const found = rows.map(({ prompt }) => (none ? [] : prefixes.find(weights, prompt)))
+      const found = rows.map(({ prompt }) => prefixes?.find(weights, prompt) ?? [])
       const known = new Map(rows.map(({ prompt }, r) => [prompt, found[r]!]))
       const generated: Array<Generated> = []
       const dealt = readings(
-        found.map((blocks) => blocks.length * lengthGrid),
+        found.map((blocks) => {
+          const past = blocks.length * lengthGrid
+          // What is left to read is long itself, or short.
+          const grid = gridOf(length - past)
+          return Math.floor(past / grid) * grid
+        }),
         length
       )
       for (const { past, rows: some } of dealt) {

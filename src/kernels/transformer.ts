@@ -144,10 +144,11 @@ interface Frame {
   readonly sin: Value
 }
 
-/** Begins a graph over the given weights: the tables of rotary positions, `[maxPositions, d / 2]`. */
+/** Begins a graph over the given weights: the tables of rotary positions, for what pads the longest sequences too. */
 export const frame = (graph: Graph, config: TransformerConfig, weights: Weights): Frame => {
-  const shape = [config.maxPositions, config.headSize / 2]
-  const tables = rotaryTables(config)
+  const maxPositions = Math.ceil(config.maxPositions / blockSize) * blockSize
+  const shape = [maxPositions, config.headSize / 2]
+  const tables = rotaryTables({ ...config, maxPositions })
   const cos = graph.constant(tables.cos, shape)
   const sin = graph.constant(tables.sin, shape)
   return { tape: new Tape(graph), config, weights, cos, sin }

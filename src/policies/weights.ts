@@ -4,7 +4,7 @@
  */
 import { Effect, FileSystem, Schema } from "effect"
 import { closeSync, openSync, writeSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import type { FilePlace } from "../kernels/graph/graph.ts"
 import {
   encodeSafetensors,
@@ -216,6 +216,11 @@ const openShards = Effect.fnUntraced(function* (folder: string) {
     indexFile,
     decodeJson(ShardIndex, yield* readJson(folder, indexFile))
   )
+  const [outside] = Object.entries(homes).filter(([, file]) => basename(file) !== file)
+  if (outside !== undefined) {
+    const expected = "the name of a file in this folder"
+    return yield* errorIn(folder, indexFile, { field: `weight_map.${outside[0]}`, value: outside[1], expected })
+  }
   const shards = yield* Effect.forEach([...new Set(Object.values(homes))].toSorted(), (file) => openShard(folder, file))
   for (const { file, tensors } of shards) {
     const stray = [...tensors.keys()].find((name) => homes[name] !== file)

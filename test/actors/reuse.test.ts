@@ -76,7 +76,7 @@ it.live(
       expect(Math.max(...anew.said.map(({ promptTokens }) => promptTokens.length))).toBeGreaterThan(48)
       expect(yield* lived(2, 8)).toEqual(anew)
       expect(yield* lived(2, 3)).toEqual(anew)
-      expect(yield* lived(2, 8, 30_000)).toEqual(anew)
+      expect(yield* lived(2, 8, 60_000)).toEqual(anew)
     }),
   180_000
 )

@@ -143,11 +143,27 @@ describe("env trace refuses", () => {
     [{ ...lake, knowledge: { mapping: ["Up"] } }, [], 't.json: "knowledge.mapping.1" is missing'],
     [{ ...lake, options: { stepcap: 3 } }, [], 't.json: unknown key "options.stepcap", did you mean'],
     [{ ...lake, position: 4 }, [], 't.json: "position" is 4, expected 0 to 3, since packSize is 4'],
+    [{ ...lake, knowledge: undefined }, [], 't.json: "knowledge" is missing'],
+    [{ ...lake, task: undefined }, [], 't.json: "task" is missing'],
+    [{ ...lake, packSize: 1e9 }, [], 't.json: "packSize" is 1000000000, expected a value between 1 and 100000'],
+    [{ ...lake, memory: [[1]] }, [], 't.json: "memory" is [[1]], expected none'],
     [lake, "{", 'a.json: "file" is "Expected property name'],
     [lake, { answer: "x" }, 'a.json: "file" is {"answer":"x"}, expected a list of reply texts'],
     [lake, ["x", 3], 'a.json: "1" is 3, expected text']
   ])("%j with %j", async (task, answers, message) => {
     expect(await refusal(task, answers)).toContain(`constellate: ${message}`)
+  })
+
+  it.each([["x"], [[[1]]], [[[1, 2], 3]]])("%j as what is known of a map", async (memory) => {
+    const knowledge = {
+      costs: [
+        [1, 2],
+        [3, 4]
+      ]
+    }
+    const grid = { knowledge, task: { start: [0, 0], goal: [1, 1], rounds: 2 }, memory }
+    const message = `t.json: "memory" is ${JSON.stringify(memory)}, expected a memory that grid-navigation can begin with`
+    expect(await refusal(grid, [], "grid-navigation")).toContain(`constellate: ${message}`)
   })
 })
 

@@ -171,7 +171,7 @@ describe("a task file that cannot be used", () => {
     ["no environment", [{ task: good.task }], ':1: "environment" is missing', "expected the id of an environment"],
     ["a wrong field", [good, good, { ...good, task: { map: ["SX", "HG"] } }], ':3: "task.map" is ', "expected"],
     ["a field too many", [{ ...good, tsk: 1 }], ":1: unknown key", '"tsk"'],
-    ["memory", [{ ...good, memory: { a: 1 } }], ':1: "memory" is {"a":1}', "expected nothing"],
+    ["memory", [{ ...good, memory: { a: 1 } }], ':1: "memory" is {"a":1}', "expected none, as it has no memory"],
     ["nothing", ["", " "], '--tasks is "', "expected a file with tasks; it has none"]
   ])("is refused with file, line and field: %s", async (name, lines, where, expected) => {
     const file = written(`bad ${name}.jsonl`, lines)

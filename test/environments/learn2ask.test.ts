@@ -224,7 +224,9 @@ describe("a file of one's own", () => {
   })
 
   it("is refused when it is not there or holds no round", () => {
-    expect(() => optionsOf(learn2ask, { dialogues: join(folder, "none.jsonl") })).toThrow("no such file")
+    expect(() => optionsOf(learn2ask, { dialogues: join(folder, "none.jsonl") })).toThrow(
+      "a file of dialogues that can be read (ENOENT)"
+    )
     const dialogues = file("empty.jsonl", { diagnosis: "x", messages: [patient("It hurts.")] })
     expect(() => optionsOf(learn2ask, { dialogues })).toThrow("no rounds")
   })

@@ -59,8 +59,10 @@ describe("the reward, against the truth u - 0.8u^3", () => {
     ["u - 0.8u^3", 0, 0, 1],
     ["0.95u - 0.7u^3", 0.0833, 0, 0.9231],
     ["u - 0.8u^3 + 0.1 tanh(u)", 0.0556, 1, 0.4865],
+    ["u - 0.8u^3 + 0.1 tanh u", 0.0556, 1, 0.4865],
     ["0.6u", 0.6667, 0, 0.6],
-    ["sin(u) - 0.8u^3", 1.1111, 0, 0.4737]
+    ["sin(u) - 0.8u^3", 1.1111, 0, 0.4737],
+    ["sin u - 0.8u^3", 1.1111, 0, 0.4737]
   ])("%s", (submitted, d, extra, reward) => {
     const compared = compare(equationOf(submitted), equationOf("1*u - 0.8*u^3"))
     expect(compared.d).toBeCloseTo(d, 4)
@@ -77,6 +79,7 @@ describe("equations", () => {
     ["0.5*(u/(1+u+u^2)) + 0.5*u/(1+u^2)", { "u/(1+u+u^2)": 0.5, "u/(1+u^2)": 0.5 }],
     ["1*sin(2*u) + 1e-1*sin(2u) - 3 * log ( 1 + u ^ 2 )", { "sin(2*u)": 1.1, "log(1+u^2)": -3 }],
     ["u^2 - u^2 + -2*u^7", { "u^7": -2 }],
+    ["2 sin 2u - sin 2*u+(tanh u)", { "sin(2*u)": 1, "tanh(u)": 1 }],
     ["1*u^4/(1+u^4) + 1*(u^2/(1+u^2))", { "u^4/(1+u^4)": 1, "u^2/(1+u^2)": 1 }],
     ["u+u", { u: 2 }]
   ])("%s", (text, equation) => {

@@ -126,6 +126,20 @@ describe.each(configs.map((config) => [config.family, config] as const))("%s", (
   })
 })
 
+it("a sequence may be as long as the model's last position, whatever it is padded to", async () => {
+  const config = { ...configs[0]!, maxPositions: 601 }
+  const weights = initialize(config, "last")
+  const rows = [{ prompt: row(config, 599, 7).tokens, uniforms: [uniform(), uniform()] }]
+  const [model, longer] = [openModel(config), openModel({ ...config, maxPositions: 900 })]
+  const replies = await model.generate(weights, rows, { temperature: 1, end: -1 })
+  expect(replies).toEqual(await longer.generate(weights, rows, { temperature: 1, end: -1 }))
+  const whole = [row(config, 601, 5)]
+  expect(await model.score(weights, whole, { temperature: 1 })).toEqual(
+    await longer.score(weights, whole, { temperature: 1 })
+  )
+  await Promise.all([model.release(), longer.release()])
+})
+
 it("how sequences are cut into micro-batches changes their gradient by rounding only", async () => {
   const config = configs[0]!
   const base = initialize(config, "cut")

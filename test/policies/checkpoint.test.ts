@@ -330,6 +330,14 @@ describe("a damaged policy folder is told in one line:", () => {
       `model-00001-of-00004.safetensors: "lm_head.weight" is missing, expected it here, as ${index} says`
     ],
     [
+      "a shard in another folder",
+      (f) => {
+        const { weight_map: map } = json(join(f, index))
+        set(index, "weight_map", { ...map, "model.norm.weight": "../model.safetensors" })(f)
+      },
+      `${index}: "weight_map.model.norm.weight" is "../model.safetensors", expected the name of a file in this folder`
+    ],
+    [
       "a tensor not listed",
       (f) => {
         const { weight_map: map } = json(join(f, index))

@@ -2,12 +2,12 @@
 import { NodeServices } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { initialize } from "../../src/kernels/initialize.ts"
 import { initializeAdapter, type LoraConfig } from "../../src/kernels/lora.ts"
-import { openModel } from "../../src/kernels/model.ts"
+import { largeModel, openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
 import { parameterCount, parameters, type TransformerConfig } from "../../src/kernels/transformer.ts"
 import { readCheckpoint } from "../../src/policies/checkpoint.ts"
@@ -143,6 +143,57 @@ describe("matrices in bytes", () => {
         await expect(bytes.gradient(new Float32Array(0), [row], { temperature: 1 })).rejects.toThrow("neither score")
         await exact.release()
         await bytes.release()
+      })
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+})
+
+describe("weights of a large model, which stay as they are", () => {
+  const config: TransformerConfig = {
+    family: "qwen3",
+    hiddenSize: 128,
+    innerSize: 256,
+    layers: 2,
+    heads: 4,
+    keyValueHeads: 2,
+    headSize: 32,
+    vocabularySize: Math.ceil(largeModel / 128),
+    maxPositions: 64,
+    epsilon: 1e-6,
+    ropeTheta: 10_000,
+    tied: true
+  }
+
+  it.live("say the same alone and among others", () =>
+    Effect.gen(function* () {
+      const folder = mkdtempSync(join(tmpdir(), "constellate-"))
+      yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))
+      // Drawn once and repeated: so many draws would take longer than everything else.
+      const { normal } = stream("large weights")
+      const some = Float32Array.from({ length: 100_003 }, () => 0.1 * normal())
+      const numbers = Float32Array.from({ length: parameterCount(config) }, (_, i) => some[i % some.length]!)
+      writeFileSync(join(folder, "weights.bin"), numbers)
+      const places = new Map(
+        parameters(config).map(({ name, offset, size }) => [
+          name,
+          { location: "weights.bin", offset: 4 * offset, length: 4 * size }
+        ])
+      )
+      const asked = [3, 20, 20].map((length) => ({
+        prompt: Array.from({ length }, () => int(0, config.vocabularySize - 1)),
+        uniforms: Array.from({ length: 4 }, uniform)
+      }))
+      yield* Effect.promise(async () => {
+        const model = openModel(config, { stored: { folder, places } })
+        const generate = (rows: typeof asked) => model.generate(new Float32Array(0), rows, { temperature: 1, end: -1 })
+        const alike = asked.slice(1)
+        const together = await generate(alike)
+        for (const [i, row] of alike.entries()) expect(await generate([row])).toEqual([together[i]])
+        // Samples of one prompt, with which it is read once.
+        const samples = alike.map(({ uniforms }) => ({ prompt: asked[0]!.prompt, uniforms }))
+        const both = await generate(samples)
+        for (const [i, row] of samples.entries()) expect(await generate([row])).toEqual([both[i]])
+        await model.release()
       })
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )

@@ -262,11 +262,12 @@ export class Graph {
 
   /** Whether the size of a dimension can be computed here. */
   #knows(dim: Dim): boolean {
-    const parts = String(dim).split("*")
+    const whole = String(dim)
     const outer = this.#outer
-    return parts.every(
-      (part) => !Number.isNaN(Number(part)) || this.#sizes.has(part) || (outer !== undefined && outer.#knows(part))
-    )
+    if (!Number.isNaN(Number(whole)) || this.#sizes.has(whole) || (outer !== undefined && outer.#knows(whole)))
+      return true
+    const parts = whole.split("*")
+    return parts.length > 1 && parts.every((part) => this.#knows(part))
   }
 
   /** The size of a dimension at run time: int64 `[1]`. */

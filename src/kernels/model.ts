@@ -18,7 +18,7 @@ import { generateGraph, type Reading } from "./generate.ts"
 import { blockSize, hiddenScore } from "./graph/blocks.ts"
 import type { Graph } from "./graph/graph.ts"
 import { adapterInputs, adapterParameters, type Frozen } from "./lora.ts"
-import { Prefixes } from "./prefixes.ts"
+import { type BlockShape, layBlocks, Prefixes, takeBlock } from "./prefixes.ts"
 import { type GraphOptions, gradientGraph, scoreGraph } from "./train.ts"
 import {
   heightOf,
@@ -245,10 +245,9 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
   const trained = frozen === undefined ? own : adapterParameters(config, frozen.lora)
   // Matrices in bytes are small enough to be arranged.
   const inPlace = parameterCount(config) >= largeModel && stored?.quantised !== true
-  const prefixes =
-    keptBytes > 0 && device.provider === "cpu" && stored?.quantised !== true
-      ? new Prefixes({ tokens: lengthGrid, positionSize: heightOf(config) * config.headSize, bytes: keptBytes })
-      : undefined
+  const blockShape: BlockShape = { height: heightOf(config), headSize: config.headSize, tokens: lengthGrid }
+  const reuses = keptBytes > 0 && device.provider === "cpu" && stored?.quantised !== true
+  const prefixes = reuses ? new Prefixes(blockShape, keptBytes) : undefined
   const sessions = new Map<string, Promise<ort.InferenceSession>>()
   const session = (name: string, build: () => Uint8Array): Promise<ort.InferenceSession> => {
     const settings = sessionOptions(device, threads)
@@ -444,25 +443,16 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
         uniforms[i * B + slots[r]!] = Math.min(u, 0.99999994)
       })
     })
-    const [C, d] = [heightOf(config), config.headSize]
-    const before = room(reuse ? P * C * past * d : 0)
+    const size = blockShape.height * past * blockShape.headSize
+    const before = room(P * size)
     if (past > 0)
-      prompts.forEach((prompt, p) => {
-        for (let i = 0; i < past / lengthGrid; i++) {
-          const block = known.get(prompt)![i]!
-          for (let c = 0; c < C; c++)
-            before.set(
-              block.subarray(c * lengthGrid * d, (c + 1) * lengthGrid * d),
-              ((p * C + c) * past + i * lengthGrid) * d
-            )
-        }
-      })
+      prompts.forEach((prompt, p) => layBlocks(blockShape, known.get(prompt)!, past, before.subarray(p * size)))
     const run = await (
       await generating(weights, S, { blocks: T > longSequence, reuse })
     ).run({
       ...(generateFrom === "inputs" ? feeds(weights) : frozen === undefined ? {} : viewsOf(trained, weights)),
       tokens,
-      ...(reuse ? { past: new ort.Tensor("float32", before, [P, C, past, d]) } : {}),
+      ...(reuse ? { past: new ort.Tensor("float32", before, [P, blockShape.height, past, blockShape.headSize]) } : {}),
       padding: new ort.Tensor("float32", padding, [P, 1, 1, length]),
       last: new ort.Tensor(
         "int32",
@@ -478,16 +468,12 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     const data = (name: string) => run[name]!.data as Int32Array & Float32Array
     if (reuse) {
       const made = run["read"]!.data as Float32Array
+      const own = made.length / P
       const kept = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / samples)] : [])))
-      for (const p of kept)
-        prefixes.keep(weights, prompts[p]!, past, (at) => {
-          const block = new Float32Array(C * lengthGrid * d)
-          for (let c = 0; c < C; c++) {
-            const from = ((p * C + c) * T + at) * d
-            block.set(made.subarray(from, from + lengthGrid * d), c * lengthGrid * d)
-          }
-          return block
-        })
+      for (const p of kept) {
+        const one = made.subarray(p * own, (p + 1) * own)
+        prefixes.keep(weights, prompts[p]!, past, (at) => takeBlock(blockShape, one, T, at))
+      }
     }
     const [firstToken, firstProbability] = [data("firstToken"), data("firstProbability")]
     const [laterTokens, laterProbabilities] = [data("laterTokens"), data("laterProbabilities")]

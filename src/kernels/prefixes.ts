@@ -12,6 +12,42 @@ interface Block {
   readonly data: Float32Array
 }
 
+/** Keys and values of one prompt are `[height, positions, headSize]`; those of a block are `[height, tokens, headSize]`. */
+export interface BlockShape {
+  readonly height: number
+  readonly headSize: number
+  readonly tokens: number
+}
+
+/** Lays blocks one behind the other: `into [height, past, headSize]`, where past is at most what they hold. */
+export const layBlocks = (
+  { headSize, height, tokens }: BlockShape,
+  blocks: ReadonlyArray<Float32Array>,
+  past: number,
+  into: Float32Array
+): void => {
+  const size = tokens * headSize
+  for (let i = 0; i < past / tokens; i++)
+    for (let h = 0; h < height; h++)
+      into.set(blocks[i]!.subarray(h * size, (h + 1) * size), (h * past + i * tokens) * headSize)
+}
+
+/** The block that begins at a position: of `read [height, length, headSize]`. */
+export const takeBlock = (
+  { headSize, height, tokens }: BlockShape,
+  read: Float32Array,
+  length: number,
+  at: number
+): Float32Array => {
+  const size = tokens * headSize
+  const block = new Float32Array(height * size)
+  for (let h = 0; h < height; h++) {
+    const from = (h * length + at) * headSize
+    block.set(read.subarray(from, from + size), h * size)
+  }
+  return block
+}
+
 export class Prefixes {
   /** By the block before and the own tokens, the least recently used first. */
   readonly #blocks = new Map<string, Block>()
@@ -20,9 +56,9 @@ export class Prefixes {
   #weights: Float32Array | undefined
   #made = 0
 
-  constructor(options: { readonly tokens: number; readonly positionSize: number; readonly bytes: number }) {
-    this.#tokens = options.tokens
-    this.#most = Math.floor(options.bytes / (4 * options.tokens * options.positionSize))
+  constructor({ headSize, height, tokens }: BlockShape, bytes: number) {
+    this.#tokens = tokens
+    this.#most = Math.floor(bytes / (4 * height * tokens * headSize))
   }
 
   /** The known blocks at the beginning of a prompt, fewer than would leave none of its tokens to read. */

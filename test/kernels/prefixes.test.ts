@@ -110,7 +110,7 @@ it("long conversations go on from what was read when they were short", async () 
 
 describe("prefixes", () => {
   const weights = new Float32Array(0)
-  const open = (blocks: number) => new Prefixes({ tokens: 2, positionSize: 1, bytes: 8 * blocks })
+  const open = (blocks: number) => new Prefixes({ height: 1, headSize: 1, tokens: 2 }, 8 * blocks)
   const keep = (prefixes: Prefixes, prompt: ReadonlyArray<number>, from = 0) =>
     prefixes.keep(weights, prompt, from, (at) => Float32Array.from(prompt.slice(from + at, from + at + 2)))
   const found = (prefixes: Prefixes, prompt: ReadonlyArray<number>) =>

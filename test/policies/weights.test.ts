@@ -193,6 +193,17 @@ describe("weights of a large model, which stay as they are", () => {
         const samples = alike.map(({ uniforms }) => ({ prompt: asked[0]!.prompt, uniforms }))
         const both = await generate(samples)
         for (const [i, row] of samples.entries()) expect(await generate([row])).toEqual([both[i]])
+        // A conversation that goes on from what was read of it.
+        const kept = openModel(config, { stored: { folder, places }, keptBytes: 2 ** 24 })
+        const none = new Float32Array(0)
+        const rows = [20, 40, 60].map((length) => ({
+          prompt: Array.from({ length }, (_, i) => (7 * i) % config.vocabularySize),
+          uniforms: [uniform(), uniform()],
+          goesOn: true
+        }))
+        for (const row of rows)
+          expect(await kept.generate(none, [row], { temperature: 1, end: -1 })).toEqual(await generate([row]))
+        await kept.release()
         await model.release()
       })
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))

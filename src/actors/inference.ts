@@ -8,7 +8,7 @@
 import { Deferred, Effect, Queue, Result } from "effect"
 import type { Style } from "../environment.ts"
 import { paddedLength } from "../kernels/model.ts"
-import { type Free, nextBatch, type Waiting } from "../machines/inference.ts"
+import { nextBatch, type Waiting } from "../machines/inference.ts"
 import type { Chat } from "../policies/chat.ts"
 import { Policy, PolicyError, type Reply, type Request } from "../policies/policy.ts"
 import type { Tokenizer } from "../policies/tokenizer.ts"
@@ -30,7 +30,6 @@ export interface Generation {
 
 interface Asked extends Waiting, Generation {
   readonly version: number
-  home: number | undefined
   readonly reply: Deferred.Deferred<Answer, PolicyError>
   /** Nobody waits for the reply any more. */
   abandoned: boolean
@@ -90,15 +89,12 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
   // Place i belongs to worker i modulo their number; one place of each comes before the second of any.
   const idle = new Set(Array.from({ length: placesPerWorker * workers.length }, (_, place) => place))
   const workerAt = (place: number): number => place % workers.length
-  const free = (): ReadonlyArray<Free & { readonly place: number }> =>
-    [...idle]
-      .toSorted((a, b) => a - b)
-      .map((place) => {
-        const worker = workerAt(place)
-        const places = [...idle].filter((other) => workerAt(other) === worker)
-        return { place, worker, busy: places.length < placesPerWorker }
-      })
-      .toSorted((a, b) => Number(a.busy) - Number(b.busy))
+  /** The place for the next batch: with the home of its first, unless another worker has less in hand. */
+  const placeFor = ({ home }: Asked): number => {
+    const first = Math.min(...idle)
+    const atHome = first - workerAt(first) + (home ?? workerAt(first))
+    return idle.has(atHome) ? atHome : first
+  }
   /** Who read a prompt. By identity: what comes back from elsewhere was not read here, and is read anew. */
   const readers = new WeakMap<ReadonlyArray<number>, { readonly worker: number; readonly version: number }>()
 
@@ -155,19 +151,16 @@ export const startInference = Effect.fnUntraced(function* (options: ActorOptions
       }
       waiting = [...waiting, ...arrived].filter(({ abandoned }) => !abandoned)
       for (const place of idle) if (ended.has(workerAt(place))) idle.delete(place)
-      for (const asked of waiting) if (asked.home !== undefined && ended.has(asked.home)) asked.home = undefined
       if (ended.size === workers.length) {
         refuse(waiting, "all model workers have ended", "thread")
         waiting = []
       }
       while (waiting.length > 0 && idle.size > 0) {
-        const places = free()
-        const choice = nextBatch(waiting, places, budgetTokens)
-        if (choice === undefined) break
-        const { place } = places.find(({ worker }) => worker === choice.worker)!
+        const place = placeFor(waiting[0]!)
+        const { batch, rest } = nextBatch(waiting, workerAt(place), idle.size, budgetTokens)
         idle.delete(place)
-        waiting = choice.rest
-        yield* Effect.forkIn(run(place, choice.batch), scope)
+        waiting = rest
+        yield* Effect.forkIn(run(place, batch), scope)
       }
     }
   }).pipe(

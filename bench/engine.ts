@@ -3,9 +3,6 @@
  * journal, against bare generate calls to the same workers. Two yardsticks: the very same batches again in a bare loop,
  * and perfect full batches, in which all calls of the rollout are sorted by shape as if nobody had to wait for a reply.
  *
- * Every run begins with workers that have read nothing. The last line is what it spares to read only what is new of a prompt:
- * the engine's own calls, with and without, on one thread.
- *
  * With few lifecycles in flight the second is out of reach, since an episode's calls come one after the other. The policy
  * is `spark` after a short warm start, so that episodes have their usual length.
  */
@@ -15,22 +12,15 @@ import frozenLakeObscure from "../environments/frozen-lake-obscure/index.ts"
 import { demonstrate } from "../src/actors/demonstrations.ts"
 import { makeInference } from "../src/actors/inference.ts"
 import { openJournal } from "../src/actors/journal.ts"
-import {
-  keptBytes,
-  type ModelCall,
-  makeModelWorkers,
-  type ModelWorkers,
-  weightBuffers
-} from "../src/actors/model-workers.ts"
+import { type ModelCall, makeModelWorkers, type ModelWorkers, weightBuffers } from "../src/actors/model-workers.ts"
 import { freshPacks, planGroups, rollout } from "../src/actors/rollout.ts"
 import { makeSpark } from "../src/actors/spark.ts"
 import { TrainingConfig } from "../src/actors/training-config.ts"
 import { imitate } from "../src/actors/warm-start.ts"
 import { adamWState } from "../src/kernels/adamw.ts"
-import { openModel, paddedLength } from "../src/kernels/model.ts"
+import { paddedLength } from "../src/kernels/model.ts"
 import { defaultSettings } from "../src/machines/lifecycle.ts"
 import { Policy } from "../src/policies/policy.ts"
-import { millisOf } from "./processor-time.ts"
 
 const warmStartSteps = 80
 const repeats = 7
@@ -79,33 +69,10 @@ const program = Effect.gen(function* () {
   }
 
   const timed = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
-    // Workers forget what they have read when weights are published.
-    yield* workers.publish(learner.policyVersion, learner.weights)
     const started = performance.now()
     const value = yield* effect
     return { value, millis: performance.now() - started }
   })
-  /** Processor time of the calls of each worker, in their order, with and without reuse; in turns, on this thread. */
-  const reading = async (calls: ReadonlyArray<ReadonlyArray<Generate>>) => {
-    const millis = { kept: 0, anew: 0 }
-    for (const asked of calls) {
-      const models = {
-        kept: openModel(model, { keptBytes: keptBytes(model) / calls.length }),
-        anew: openModel(model)
-      }
-      // Once with other weights first: that opens the sessions, and is forgotten.
-      for (const weights of [new Float32Array(learner.weights), learner.weights]) {
-        for (const call of asked)
-          for (const [name, { generate }] of Object.entries(models)) {
-            const own = await millisOf(() => generate(weights, call.rows, call))
-            if (weights === learner.weights) millis[name as keyof typeof models] += own
-          }
-      }
-      for (const { release } of Object.values(models)) await release()
-    }
-    return millis
-  }
-
   for (const { packs, perfect, same, threads } of sizes) {
     const used = workers.workers.slice(0, threads)
     // Which calls go to which worker, in their order, is what the bare loop repeats.
@@ -162,14 +129,10 @@ const program = Effect.gen(function* () {
     console.log(
       `  perfect full batches   ${millis("perfect")} ms, ${count.full} of them, ratio ${ratio("perfect", perfect)}`
     )
-    const { anew, kept } = yield* Effect.promise(() => reading(calls))
-    console.log(
-      `  all prompts read anew  ${anew.toFixed(0)} ms of processor time, ${kept.toFixed(0)} where only what is new is read, ratio ${(anew / kept).toFixed(2)}`
-    )
   }
 })
 
-/** All rows in batches of one shape each, as full as the budget allows; the short ones first, from which others go on. */
+/** All rows in batches of one shape each, as full as the budget allows, the largest first. */
 const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {
   const rows = calls.flatMap((call) => call.rows)
   const shapes = Map.groupBy(rows, ({ prompt, uniforms }) => `${paddedLength(prompt.length)} ${uniforms.length}`)
@@ -182,7 +145,7 @@ const fullBatches = (calls: ReadonlyArray<Generate>): Array<Generate> => {
         rows: alike.slice(i * most, (i + 1) * most)
       }))
     })
-    .toSorted((a, b) => a.rows[0]!.prompt.length - b.rows[0]!.prompt.length)
+    .toSorted((a, b) => b.rows.length - a.rows.length)
 }
 
 await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeServices.layer)))

@@ -76,11 +76,10 @@ export interface ModelWorkers {
 export const keptVersions = 3
 
 /**
- * What all workers together keep of prompts that others go on from, in bytes: enough for some hundreds of spark's
- * conversations, which take 2 KiB a position. Large models take a hundred times as much, and gain the most.
+ * What all workers together keep of prompts that others go on from, in bytes. A position of a large model takes hundreds of
+ * KiB, and reading it anew far longer than copying it; a small one reads faster than it would look up and copy.
  */
-export const keptBytes = (config: TransformerConfig): number =>
-  parameterCount(config) >= largeModel ? totalmem() / 8 : 2 ** 29
+const keptBytesOf = (config: TransformerConfig): number => (parameterCount(config) >= largeModel ? totalmem() / 8 : 0)
 
 /** A model as threads open it: what is large lies in memory that they share. */
 export interface SharedModel {
@@ -90,7 +89,7 @@ export interface SharedModel {
   /** See `ModelOptions`. */
   readonly recompute?: boolean | undefined
   readonly stored?: StoredWeights | undefined
-  /** What all workers together keep of prompts that others go on from; default `keptBytes` of the model. */
+  /** What all workers together keep of prompts that others go on from; default an eighth of the memory for large models, else 0. */
   readonly keptBytes?: number | undefined
   /** Of the processor, for each worker; default 1. */
   readonly threads?: number | undefined
@@ -176,7 +175,7 @@ const openWorker = ({ devices = [cpu], ...model }: SharedModel, place: number) =
 export const makeModelWorkers = (model: SharedModel, count: number, kept = keptVersions) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const own = { ...model, keptBytes: (model.keptBytes ?? keptBytes(model.config)) / count }
+      const own = { ...model, keptBytes: (model.keptBytes ?? keptBytesOf(model.config)) / count }
       return Array.from({ length: count }, (_, place) => openWorker(own, place))
     }),
     (opened) => Effect.forEach(opened, ({ stop }) => stop, { concurrency: "unbounded", discard: true })

@@ -406,13 +406,6 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     return rows.map(({ positions }) => Array.from(flat.subarray(at, (at += positions.length))))
   }
 
-  let rooms = new Float32Array(0)
-  /** Memory that is used again: fresh memory costs more than what is written there. */
-  const room = (size: number): Float32Array => {
-    if (rooms.length < size) rooms = new Float32Array(size)
-    return rooms.subarray(0, size)
-  }
-
   /** One run. Of all prompts `past` positions were read before, and `known` holds these of each row. */
   const read = async (
     weights: Float32Array,
@@ -444,7 +437,7 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
       })
     })
     const size = blockShape.height * past * blockShape.headSize
-    const before = room(P * size)
+    const before = new Float32Array(P * size)
     if (past > 0)
       prompts.forEach((prompt, p) => layBlocks(blockShape, known.get(prompt)!, past, before.subarray(p * size)))
     const run = await (
@@ -469,8 +462,8 @@ export const openModel = (config: TransformerConfig, options: ModelOptions = {})
     if (reuse) {
       const made = run["read"]!.data as Float32Array
       const own = made.length / P
-      const kept = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / samples)] : [])))
-      for (const p of kept) {
+      const goOn = new Set(rows.flatMap(({ goesOn }, r) => (goesOn ? [Math.floor(slots[r]! / samples)] : [])))
+      for (const p of goOn) {
         const one = made.subarray(p * own, (p + 1) * own)
         prefixes.keep(weights, prompts[p]!, past, (at) => takeBlock(blockShape, one, T, at))
       }

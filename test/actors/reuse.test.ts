@@ -49,7 +49,7 @@ const forgiving: Environment = {
   }
 }
 
-const lived = (workers: number, concurrency: number, keptBytes?: number) =>
+const lived = (workers: number, concurrency: number, keptBytes: number) =>
   Effect.gen(function* () {
     const opened = yield* makeModelWorkers({ config, ...(keptBytes === undefined ? {} : { keptBytes }) }, workers)
     yield* opened.publish(
@@ -74,8 +74,8 @@ it.live(
     Effect.gen(function* () {
       const anew = yield* lived(1, 8, 0)
       expect(Math.max(...anew.said.map(({ promptTokens }) => promptTokens.length))).toBeGreaterThan(48)
-      expect(yield* lived(2, 8)).toEqual(anew)
-      expect(yield* lived(2, 3)).toEqual(anew)
+      expect(yield* lived(2, 8, 2 ** 24)).toEqual(anew)
+      expect(yield* lived(2, 3, 2 ** 24)).toEqual(anew)
       expect(yield* lived(2, 8, 60_000)).toEqual(anew)
     }),
   180_000

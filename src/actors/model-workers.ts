@@ -75,11 +75,18 @@ export interface ModelWorkers {
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
 export const keptVersions = 3
 
+/** Memory that this process may use. */
+export const memoryBytes = (): number => {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}
+
 /**
  * What all workers together keep of prompts that others go on from, in bytes. A position of a large model takes hundreds of
  * KiB, and reading it anew far longer than copying it; a small one reads faster than it would look up and copy.
  */
-const keptBytesOf = (config: TransformerConfig): number => (parameterCount(config) >= largeModel ? totalmem() / 8 : 0)
+const keptBytesOf = (config: TransformerConfig): number =>
+  parameterCount(config) >= largeModel ? memoryBytes() / 8 : 0
 
 /** A model as threads open it: what is large lies in memory that they share. */
 export interface SharedModel {

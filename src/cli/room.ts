@@ -1,16 +1,10 @@
 /** Whether a policy can be trained on this machine. */
 import { Effect } from "effect"
-import { totalmem } from "node:os"
+import { memoryBytes } from "../actors/model-workers.ts"
 import type { TrainingConfig } from "../actors/training-config.ts"
 import { parameterCount } from "../kernels/transformer.ts"
 import { WrongInput } from "./failure.ts"
 import { describePolicyFolder } from "./policy.ts"
-
-/** Memory that this process may use. */
-const memoryBytes = (): number => {
-  const constrained = process.constrainedMemory()
-  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
-}
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`
 

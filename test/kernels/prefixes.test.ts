@@ -2,6 +2,7 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { initialize } from "../../src/kernels/initialize.ts"
+import { initializeAdapter, type LoraConfig, loraTargets } from "../../src/kernels/lora.ts"
 import { type GenerateRow, lengthGrid, openModel, paddedLength, readings } from "../../src/kernels/model.ts"
 import { Prefixes } from "../../src/kernels/prefixes.ts"
 import { stream } from "../../src/kernels/random.ts"
@@ -91,22 +92,35 @@ describe.each([
   }, 180_000)
 })
 
-it("long conversations go on from what was read when they were short", async () => {
-  const weights = initialize(grouped, "long").map((x) => 2 * x)
-  const { int, uniform } = stream("long", 1)
-  const words = (count: number) => Array.from({ length: count }, () => int(4, grouped.vocabularySize - 1))
-  const [plain, model] = [openModel(grouped), openModel(grouped, { keptBytes: 2 ** 24 })]
-  const prompts = [words(300), words(440), words(700)]
-  for (let step = 0; step < 6; step++) {
-    for (const some of Map.groupBy(prompts.keys(), (c) => paddedLength(prompts[c]!.length)).values()) {
-      const rows = some.map((c) => ({ prompt: prompts[c]!, uniforms: [uniform(), uniform(), uniform()], goesOn: true }))
-      const replies = await model.generate(weights, rows, { temperature: 1, end: 3 })
-      expect(replies).toEqual(await plain.generate(weights, rows, { temperature: 1, end: 3 }))
-      for (const [i, c] of some.entries()) prompts[c] = [...prompts[c]!, ...replies[i]!.tokens, ...words(50)]
+const base = initialize(grouped, "long").map((x) => 2 * x)
+const lora: LoraConfig = { rank: 2, alpha: 4, targets: loraTargets }
+
+it.each([
+  ["all weights", base, {}],
+  ["adapters", initializeAdapter(grouped, lora, "long").map((x) => x + 0.1), { frozen: { lora, base } }]
+])(
+  "long conversations go on from what was read when they were short: %s",
+  async (_, weights, options) => {
+    const { int, uniform } = stream("long", 1)
+    const words = (count: number) => Array.from({ length: count }, () => int(4, grouped.vocabularySize - 1))
+    const [plain, model] = [openModel(grouped, options), openModel(grouped, { ...options, keptBytes: 2 ** 24 })]
+    const prompts = [words(300), words(440), words(700)]
+    for (let step = 0; step < 6; step++) {
+      for (const some of Map.groupBy(prompts.keys(), (c) => paddedLength(prompts[c]!.length)).values()) {
+        const rows = some.map((c) => ({
+          prompt: prompts[c]!,
+          uniforms: [uniform(), uniform(), uniform()],
+          goesOn: true
+        }))
+        const replies = await model.generate(weights, rows, { temperature: 1, end: 3 })
+        expect(replies).toEqual(await plain.generate(weights, rows, { temperature: 1, end: 3 }))
+        for (const [i, c] of some.entries()) prompts[c] = [...prompts[c]!, ...replies[i]!.tokens, ...words(50)]
+      }
     }
-  }
-  await Promise.all([model.release(), plain.release()])
-}, 180_000)
+    await Promise.all([model.release(), plain.release()])
+  },
+  180_000
+)
 
 describe("prefixes", () => {
   const weights = new Float32Array(0)

@@ -5,7 +5,6 @@
  * process), so a worker is asked to stop and is waited for. Weights are shared memory: publishing a policy version hands
  * over a reference, and a call names the version that it wants.
  */
-import { totalmem } from "node:os"
 import { Worker } from "node:worker_threads"
 import { Effect, Runtime, Schema } from "effect"
 import { cpu, type Device } from "../kernels/device.ts"
@@ -13,6 +12,7 @@ import { type Frozen, versionSize } from "../kernels/lora.ts"
 import { type Generated, type GenerateRow, type GradientRow, largeModel, type ScoreRow } from "../kernels/model.ts"
 import { parameterCount, type StoredWeights, type TransformerConfig } from "../kernels/transformer.ts"
 import { type Checkpoint, trainedWeights } from "../policies/checkpoint.ts"
+import { memoryBytes } from "./memory.ts"
 
 interface Run<Row> {
   readonly version: number
@@ -74,12 +74,6 @@ export interface ModelWorkers {
 
 /** Versions that a worker holds: the newest, and what calls on their way may still name. */
 export const keptVersions = 3
-
-/** Memory that this process may use. */
-export const memoryBytes = (): number => {
-  const constrained = process.constrainedMemory()
-  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
-}
 
 /**
  * What all workers together keep of prompts that others go on from, in bytes. A position of a large model takes hundreds of

@@ -1,6 +1,6 @@
 /** Whether a policy can be trained on this machine. */
 import { Effect } from "effect"
-import { memoryBytes } from "../actors/model-workers.ts"
+import { memoryBytes } from "../actors/memory.ts"
 import type { TrainingConfig } from "../actors/training-config.ts"
 import { parameterCount } from "../kernels/transformer.ts"
 import { WrongInput } from "./failure.ts"

@@ -33,8 +33,8 @@ export const nextBatch = <W extends Waiting>(
   const most = Math.max(1, Math.min(Math.ceil(waiting.length / idle), Math.floor(budget / first.cost)))
   const alike = waiting.filter(({ shape }) => shape === first.shape)
   const loses = ({ home = worker }: W) => Number(home !== worker)
-  const [oldest, ...others] = alike
-  const chosen = new Set([oldest!, ...others.toSorted((a, b) => loses(a) - loses(b))].slice(0, most))
+  const others = alike.slice(1).toSorted((a, b) => loses(a) - loses(b))
+  const chosen = new Set([first, ...others.slice(0, most - 1)])
   return {
     batch: alike.filter((request) => chosen.has(request)),
     rest: waiting.filter((request) => !chosen.has(request))

@@ -6,17 +6,7 @@ import { type ModelCall, ModelFailure, type ModelWorkers } from "../../src/actor
 import { stream } from "../../src/kernels/random.ts"
 import type { Chat } from "../../src/policies/chat.ts"
 import type { Request } from "../../src/policies/policy.ts"
-import type { Tokenizer } from "../../src/policies/tokenizer.ts"
-
-/** Letters are tokens; 0 ends a reply. */
-const tokenizer: Tokenizer = {
-  encode: (text) => [...text].map((letter) => letter.charCodeAt(0)),
-  decode: (tokens) => String.fromCharCode(...tokens),
-  vocabularySize: 128,
-  end: 0,
-  ends: [0],
-  pad: 0
-}
+import { letters as tokenizer } from "../fixtures/letters.ts"
 
 type Generate = Extract<ModelCall, { readonly type: "generate" }>
 

@@ -7,37 +7,14 @@ import { makeModelWorkers } from "../../src/actors/model-workers.ts"
 import { planGroups, rollout } from "../../src/actors/rollout.ts"
 import { digestOf } from "../../src/actors/trace.ts"
 import { initialize } from "../../src/kernels/initialize.ts"
-import type { TransformerConfig } from "../../src/kernels/transformer.ts"
 import { defaultSettings } from "../../src/machines/lifecycle.ts"
 import { Policy } from "../../src/policies/policy.ts"
-import type { Tokenizer } from "../../src/policies/tokenizer.ts"
 import { guess } from "../fixtures/guess.ts"
 import { doors, packsOf } from "../fixtures/living.ts"
+import { tinyTransformer } from "../fixtures/tiny-transformer.ts"
+import { letters as tokenizer } from "../fixtures/letters.ts"
 
-/** Letters are tokens. */
-const tokenizer: Tokenizer = {
-  encode: (text) => [...text].map((letter) => letter.charCodeAt(0) % 128),
-  decode: (tokens) => String.fromCharCode(...tokens),
-  vocabularySize: 128,
-  end: 0,
-  ends: [0],
-  pad: 0
-}
-
-const config: TransformerConfig = {
-  family: "qwen3",
-  vocabularySize: 128,
-  hiddenSize: 32,
-  innerSize: 48,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headSize: 8,
-  epsilon: 1e-6,
-  ropeTheta: 100,
-  maxPositions: 160,
-  tied: true
-}
+const config = { ...tinyTransformer, vocabularySize: 128, maxPositions: 160 }
 
 /** The door game for a model that has learnt nothing: whatever it says is a number, so that episodes have many steps. */
 const forgiving: Environment = {
@@ -51,7 +28,7 @@ const forgiving: Environment = {
 
 const lived = (workers: number, concurrency: number, keptBytes: number) =>
   Effect.gen(function* () {
-    const opened = yield* makeModelWorkers({ config, ...(keptBytes === undefined ? {} : { keptBytes }) }, workers)
+    const opened = yield* makeModelWorkers({ config, keptBytes }, workers)
     yield* opened.publish(
       0,
       initialize(config, "reuse").map((x) => 3 * x)

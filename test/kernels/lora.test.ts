@@ -10,22 +10,8 @@ import {
 } from "../../src/kernels/lora.ts"
 import { type GradientRow, openModel } from "../../src/kernels/model.ts"
 import { stream } from "../../src/kernels/random.ts"
-import type { TransformerConfig } from "../../src/kernels/transformer.ts"
+import { tinyTransformer as config } from "../fixtures/tiny-transformer.ts"
 
-const config: TransformerConfig = {
-  family: "qwen3",
-  vocabularySize: 23,
-  hiddenSize: 16,
-  innerSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headSize: 8,
-  epsilon: 1e-6,
-  ropeTheta: 100,
-  maxPositions: 64,
-  tied: true
-}
 const base = initialize(config, "lora", "base")
 const { int, normal, uniform } = stream("lora")
 const adapters: ReadonlyArray<LoraConfig> = [

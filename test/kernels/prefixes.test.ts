@@ -1,12 +1,13 @@
 /** Reuse of what was read before: whatever is found or forgotten, replies are those of reading everything. */
 import * as fc from "fast-check"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { initialize } from "../../src/kernels/initialize.ts"
 import { initializeAdapter, type LoraConfig, loraTargets } from "../../src/kernels/lora.ts"
 import { type GenerateRow, lengthGrid, openModel, paddedLength, readings } from "../../src/kernels/model.ts"
 import { Prefixes } from "../../src/kernels/prefixes.ts"
 import { stream } from "../../src/kernels/random.ts"
 import { heightOf, type TransformerConfig } from "../../src/kernels/transformer.ts"
+import { tinyTransformer } from "../fixtures/tiny-transformer.ts"
 
 const common = { epsilon: 1e-6, maxPositions: 1200 }
 const spark: TransformerConfig = {
@@ -22,19 +23,7 @@ const spark: TransformerConfig = {
   ropeTheta: 1000,
   tied: true
 }
-const grouped: TransformerConfig = {
-  ...common,
-  family: "qwen3",
-  vocabularySize: 19,
-  hiddenSize: 16,
-  innerSize: 24,
-  layers: 2,
-  heads: 4,
-  keyValueHeads: 2,
-  headSize: 8,
-  ropeTheta: 100,
-  tied: false
-}
+const grouped: TransformerConfig = { ...tinyTransformer, maxPositions: common.maxPositions, tied: false }
 
 /** Conversations that begin alike or not, each going on for some steps, and how many blocks of all that fit. */
 const talks = fc.record({
@@ -105,6 +94,7 @@ it.each([
     const words = (count: number) => Array.from({ length: count }, () => int(4, grouped.vocabularySize - 1))
     const [plain, model] = [openModel(grouped, options), openModel(grouped, { ...options, keptBytes: 2 ** 24 })]
     const prompts = [words(300), words(440), words(700)]
+    const find = vi.spyOn(Prefixes.prototype, "find")
     for (let step = 0; step < 6; step++) {
       for (const some of Map.groupBy(prompts.keys(), (c) => paddedLength(prompts[c]!.length)).values()) {
         const rows = some.map((c) => ({
@@ -117,6 +107,11 @@ it.each([
         for (const [i, c] of some.entries()) prompts[c] = [...prompts[c]!, ...replies[i]!.tokens, ...words(50)]
       }
     }
+    // After the first step everything but the last blocks was known.
+    const known = find.mock.results.map(({ value }) => lengthGrid * (value as ReadonlyArray<unknown>).length)
+    expect(known.slice(0, 3)).toEqual([0, 0, 0])
+    expect(Math.min(...known.slice(3))).toBeGreaterThanOrEqual(288)
+    find.mockRestore()
     await Promise.all([model.release(), plain.release()])
   },
   180_000

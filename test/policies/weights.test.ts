@@ -164,7 +164,7 @@ describe("weights of a large model, which stay as they are", () => {
     tied: true
   }
 
-  it.live("say the same alone and among others", () =>
+  it.live("say the same alone, among others, and where they go on from what they have read", () =>
     Effect.gen(function* () {
       const folder = mkdtempSync(join(tmpdir(), "constellate-"))
       yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true })))

@@ -265,15 +265,26 @@ const lostCall = Effect.fnUntraced(function* (
   return call
 })
 
+/** Longer than any thread takes to load what it needs. */
+const mostBeginMillis = 20_000
+
 const openShard = Effect.fnUntraced(function* (entry: URL, stillMillis: number, job: ShardJob<unknown>) {
   const { state } = job.pulse
   state.fill(0)
   const messages = yield* Queue.unbounded<ShardMessage>() // Bounded by what a shard may have on its way.
+  let over = false
+  // A thread that is ended while it loads the runtime aborts the process, so one that has not begun yet is waited for.
+  const begun = Effect.sleep(10).pipe(
+    Effect.repeat({ times: mostBeginMillis / 10, until: () => over || Atomics.load(state, 0) > 0 })
+  )
   const worker = yield* Effect.acquireRelease(
     Effect.sync(() => new Worker(entry, { workerData: job })),
-    (worker) => Effect.promise(() => worker.terminate())
+    (worker) =>
+      Effect.andThen(
+        begun,
+        Effect.promise(() => worker.terminate())
+      )
   )
-  let over = false
   const end = (outcome: LostCall["outcome"], reason: string): void => {
     if (!over) Queue.offerUnsafe(messages, { type: "lost", outcome, reason })
     over = true
